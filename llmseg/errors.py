@@ -63,13 +63,10 @@ class UnknownNameError(InputError):
 
     def __init__(self, name: object, choices: Iterable[str], *, place: str) -> None:
         choices = list(choices)
-        if len(choices) > LISTED_CHOICES:
-            expected = f"one of {len(choices)} names"
-        else:
-            expected = "one of " + ", ".join(choices)
+        listed = ", ".join(choices) if len(choices) <= LISTED_CHOICES else f"{len(choices)} names"
         close = nearest(str(name), choices)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown name {name!r}; expected {expected}.{hint}", place=place)
+        super().__init__(f"unknown name {name!r}; expected one of {listed}.{hint}", place=place)
 
 
 class ModelError(LLMSegError):

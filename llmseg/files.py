@@ -1,0 +1,167 @@
+"""Pictures in, results out. Every file appears whole or not at all.
+
+    NAME_overlay.png      the picture with its classes and a legend
+    NAME_labels.png       one label per pixel, with a palette; 255 (65535) is unknown
+    NAME_classes.json     names, colours and areas of the labels
+    NAME_mask_dog.png     white where the class is; one file per class
+
+Not here: drawing (`rendering`).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError
+from .palette import UNKNOWN_COLOUR
+from .rendering import overlay_image
+from .store import write_atomic, write_json
+from .types import LabelMap
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor
+
+__all__ = [
+    "classes_to_json",
+    "image_to_tensor",
+    "label_image",
+    "png_bytes",
+    "read_image",
+    "safe_name",
+    "write_labels",
+    "write_result",
+]
+
+PALETTE_CLASSES = 255  # 8-bit label files keep the value 255 for unknown
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as RGB, turned upright as its EXIF says. uint8 [H,W,3]
+
+    Raises:
+        InputError: missing, not a picture, damaged, or of absurd size.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{path.name!r} is too large ({error}).", place="image") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of them for damaged files
+        detail = getattr(error, "strerror", None) or "not a readable picture"
+        raise InputError(
+            f"cannot read {str(path)!r}: {detail}; expected a PNG, JPEG or WebP.", place="image"
+        ) from error
+
+
+def image_to_tensor(array: NDArray[np.uint8]) -> Tensor:
+    """uint8 [H,W,3] -> float32 in 0..1 [1,3,H,W]"""
+    import torch
+
+    return torch.tensor(array, dtype=torch.float32).permute(2, 0, 1)[None] / 255
+
+
+def label_image(result: LabelMap, index: int = 0) -> Image.Image:
+    """The labels of one image as a picture: 8-bit with a palette, 16-bit beyond 255 classes."""
+    import numpy as np
+    from PIL import Image
+
+    labels = result.labels[index].cpu().numpy()
+    if len(result.names) > PALETTE_CLASSES:
+        return Image.fromarray(np.where(labels < 0, 65535, labels).astype(np.uint16))
+    image = Image.fromarray(np.where(labels < 0, 255, labels).astype(np.uint8), mode="P")
+    colours = [*result.palette, *[(0, 0, 0)] * (255 - len(result.palette)), UNKNOWN_COLOUR]
+    image.putpalette([part for colour in colours for part in colour])
+    return image
+
+
+def classes_to_json(result: LabelMap, index: int = 0) -> dict[str, Any]:
+    """What the numbers in a label file mean."""
+    labels = result.labels[index]
+    height, width = labels.shape
+    return {
+        "schema": 1,
+        "size": [width, height],
+        "unknown": 65535 if len(result.names) > PALETTE_CLASSES else 255,
+        "classes": [
+            {
+                "label": label,
+                "name": name,
+                "colour": list(result.palette[label]),
+                "pixels": int((labels == label).sum()),
+            }
+            for label, name in enumerate(result.names)
+        ],
+    }
+
+
+def write_result(
+    result: LabelMap, image: NDArray[np.uint8], folder: Path, name: str, *, index: int = 0, opacity: float = 0.55
+) -> list[Path]:
+    """Write the overlay and everything that `write_labels` writes; returns the paths in that order.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    overlay = folder / f"{name}_overlay.png"
+    write_atomic(overlay, png_bytes(overlay_image(result, image, index, opacity)))
+    return [overlay, *write_labels(result, folder, name, index=index)]
+
+
+def write_labels(
+    result: LabelMap, folder: Path, name: str, *, index: int = 0, masks: bool = True
+) -> list[Path]:
+    """Write labels, classes and, if asked, one mask per class; returns the paths in that order.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    import numpy as np
+    from PIL import Image
+
+    pictures = {f"{name}_labels.png": label_image(result, index)}
+    labels = result.labels[index].cpu().numpy()
+    for label, class_name in enumerate(result.names if masks else ()):
+        mask = Image.fromarray(np.where(labels == label, 255, 0).astype(np.uint8))
+        pictures[_free_name(f"{name}_mask_{safe_name(class_name)}", pictures)] = mask
+    for file_name, picture in pictures.items():
+        write_atomic(folder / file_name, png_bytes(picture))
+    classes = folder / f"{name}_classes.json"
+    write_json(classes, classes_to_json(result, index))
+    first, *rest = (folder / file_name for file_name in pictures)
+    return [first, classes, *rest]
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def safe_name(text: str) -> str:
+    """A class name as part of a file name on any system: letters, digits, `-` and `_`.
+
+    >>> safe_name("../traffic light")
+    'traffic_light'
+    """
+    return re.sub(r"[^\w-]+", "_", text).strip("_")[:60] or "class"
+
+
+def _free_name(stem: str, taken: dict[str, Any]) -> str:
+    folded = {name.casefold() for name in taken}  # "Dog/" and "dog" are one file on Windows
+    number, candidate = 2, f"{stem}.png"
+    while candidate.casefold() in folded:
+        number, candidate = number + 1, f"{stem}_{number}.png"
+    return candidate

@@ -1,0 +1,237 @@
+"""The drawn graph as records: nodes with the sockets that their class has today, links by id, definitions.
+
+Everything that only concerns the drawing is left behind. Not here: following links (`resolution`), the values
+of subgraph instances (`subgraphs`), the shape of the file (`shapes`, checked before).
+
+Sources: the ComfyUI frontend (litegraph ``configure``, ``litegraphService``), restated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import located
+from .definitions import NodeDefinition, type_name
+from .places import node_place, shown
+from .sockets import Socket, class_sockets, read_rows
+from .widgets import read_widgets
+
+__all__ = ["BYPASSED", "MUTED", "Drawing", "EditorGraph", "EditorNode", "Link", "Port", "read_drawing"]
+
+MUTED, BYPASSED = 2, 4
+INPUT_SIDE, OUTPUT_SIDE = "-10", "-20"  # pseudo nodes: the two edges of a subgraph definition
+PLAIN_TYPES = ("Reroute", "PrimitiveNode", "Note", "MarkdownNote")  # drawn by the editor, no class behind them
+
+
+@dataclass(frozen=True)
+class Link:
+    """One row of a link table."""
+
+    id: str
+    origin: str
+    slot: int
+    target: str
+    target_slot: int
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a subgraph definition, with its links in the order of the file."""
+
+    name: str
+    type: str
+    link_ids: tuple[str, ...]
+
+
+@dataclass
+class EditorNode:
+    """One saved node, brought up to date with its class.
+
+    Args:
+        values: widget values by input name; empty for instances and unknown classes.
+        sockets: slots in the editor's order, because bypassing indexes into it.
+        promoted: names whose file entry says that a widget stands behind them, known to the class or not.
+        saved: the raw `widgets_values`, for instances and nodes without a class.
+    """
+
+    id: str
+    type: str
+    mode: int
+    title: str
+    definition: NodeDefinition | None
+    values: dict[str, Any]
+    sockets: list[Socket]
+    promoted: frozenset[str]
+    output_types: list[str]
+    output_links: list[list[str]]
+    saved: Sequence[Any] | Mapping[str, Any]
+    named: Mapping[str, Any] | None
+    properties: Mapping[str, Any]
+
+    def socket(self, name: str) -> Socket | None:
+        """The socket called `name`."""
+        return next((socket for socket in self.sockets if socket.name == name), None)
+
+    def first_saved(self) -> Any:
+        """The first saved widget value, None if there is none."""
+        return self.saved[0] if isinstance(self.saved, Sequence) and self.saved else None
+
+
+@dataclass
+class EditorGraph:
+    """The root graph or one subgraph definition."""
+
+    name: str
+    nodes: dict[str, EditorNode]
+    links: dict[str, Link]
+    inputs: list[Port] = field(default_factory=list)
+    outputs: list[Port] = field(default_factory=list)
+
+    def targets_of_input(self, number: int) -> list[tuple[EditorNode, Socket]]:
+        """The inner sockets fed by definition input `number`; the first one rules (see `subgraphs`)."""
+        fed = {
+            link.id: link for link in self.links.values() if link.origin == INPUT_SIDE and link.slot == number
+        }
+        listed = [link_id for link_id in self.inputs[number].link_ids if link_id in fed]
+        found = []
+        for link_id in dict.fromkeys([*listed, *fed]):
+            node = self.nodes.get(fed[link_id].target)
+            found += [(node, socket) for socket in node.sockets if socket.link == link_id] if node else []
+        return found
+
+
+@dataclass
+class Drawing:
+    """A whole UI workflow: the root graph, every definition by id, and what was odd."""
+
+    root: EditorGraph
+    subgraphs: dict[str, EditorGraph]
+    warnings: list[str]
+
+
+def read_drawing(editor: Mapping[str, Any], definitions: Mapping[str, NodeDefinition]) -> Drawing:
+    """Read a UI workflow whose shape was checked."""
+    reader = _Reader(definitions, _flat_definitions(editor))
+    root = reader.read_graph(editor, "")
+    subgraphs = {key: reader.read_graph(raw, str(raw.get("name") or key)) for key, raw in reader.raw.items()}
+    return Drawing(root, subgraphs, reader.warnings)
+
+
+def _flat_definitions(editor: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """All definitions by id, nested ones too; the first of an id wins."""
+    found: dict[str, Mapping[str, Any]] = {}
+    pending: list[Mapping[str, Any]] = [editor]
+    while pending:
+        for raw in (pending.pop(0).get("definitions") or {}).get("subgraphs") or []:
+            if raw["id"] not in found:
+                found[raw["id"]] = raw
+                pending.append(raw)
+    return found
+
+
+class _Reader:
+    def __init__(self, definitions: Mapping[str, NodeDefinition], raw: dict[str, Mapping[str, Any]]) -> None:
+        self.definitions = definitions
+        self.raw = raw
+        self.warnings: list[str] = []
+
+    def read_graph(self, raw: Mapping[str, Any], name: str) -> EditorGraph:
+        links: dict[str, Link] = {}
+        for row in raw.get("links") or []:
+            if row is not None:
+                link = _read_link(row)
+                links.setdefault(link.id, link)
+        adopted = _adopted_links(raw["nodes"], links)
+        nodes: dict[str, EditorNode] = {}
+        for record in raw["nodes"]:
+            node_id = str(record["id"])
+            if node_id in nodes:
+                self.warnings.append(f"{node_place(node_id, record['type'])}: the id is taken; ignored")
+                continue
+            nodes[node_id] = self.read_node(record, links, adopted)
+        return EditorGraph(name, nodes, links, _read_ports(raw, "inputs"), _read_ports(raw, "outputs"))
+
+    def read_node(
+        self, record: Mapping[str, Any], links: Mapping[str, Link], adopted: Mapping[tuple[str, int], str]
+    ) -> EditorNode:
+        node_id, node_type = str(record["id"]), record["type"]
+        place = node_place(node_id, node_type)
+        rows = read_rows(record.get("inputs"))
+        for number, row in enumerate(rows):
+            if row.link is not None and row.link not in links:
+                self.warnings.append(f"{place}, input {row.name!r}: link {shown(row.link)} is missing; unlinked")
+                row.link = None
+            row.link = adopted.get((node_id, number), row.link)
+        definition = None if node_type in PLAIN_TYPES else self.definitions.get(node_type)
+        values: dict[str, Any] = {}
+        sockets, saved = rows, record.get("widgets_values") or []
+        output_types = [type_name(row.get("type", "")) for row in record.get("outputs") or []]
+        if node_type in self.raw:
+            definition = None
+            sockets = _port_sockets(_read_ports(self.raw[node_type], "inputs"), rows)
+            output_types = [port.type for port in _read_ports(self.raw[node_type], "outputs")]
+        elif definition is not None:
+            with located(place):
+                values, warning = read_widgets(definition, saved, _named(record))
+            if warning:
+                self.warnings.append(f"{place}: {warning}")
+            sockets = class_sockets(definition, values, rows)
+            declared = [type_name(declared) for declared in definition.output_types]
+            output_types = declared + output_types[len(declared) :]
+        elif isinstance(saved, Mapping):
+            values = dict(saved)
+        return EditorNode(
+            id=node_id,
+            type=node_type,
+            mode=record.get("mode") or 0,
+            title=str(record.get("title") or (definition.display_name if definition else node_type)),
+            definition=definition,
+            values=values,
+            sockets=sockets,
+            promoted=frozenset(row.name for row in rows if row.widget),
+            output_types=output_types,
+            output_links=[[str(i) for i in row.get("links") or []] for row in record.get("outputs") or []],
+            saved=saved,
+            named=_named(record),
+            properties=record.get("properties") or {},
+        )
+
+
+def _adopted_links(nodes: Sequence[Mapping[str, Any]], links: Mapping[str, Link]) -> dict[tuple[str, int], str]:
+    """Rows that no input names, given to the input they point at if that one has no valid link of its own."""
+    inputs = {str(node["id"]): read_rows(node.get("inputs")) for node in reversed(nodes)}
+    named = {row.link for rows in inputs.values() for row in rows}
+    adopted: dict[tuple[str, int], str] = {}
+    for link in links.values():
+        rows = inputs.get(link.target, [])
+        if link.id not in named and 0 <= link.target_slot < len(rows):
+            own = rows[link.target_slot].link
+            if own is None or own not in links:
+                adopted.setdefault((link.target, link.target_slot), link.id)
+    return adopted
+
+
+def _port_sockets(ports: Sequence[Port], rows: Sequence[Socket]) -> list[Socket]:
+    """The sockets of an instance: those of its definition, linked by name, since saved lists have holes."""
+    by_name = {row.name: row for row in reversed(rows)}
+    return [Socket(port.name, port.type, by_name[port.name].link if port.name in by_name else None) for port in ports]
+
+
+def _read_ports(raw: Mapping[str, Any], side: str) -> list[Port]:
+    return [
+        Port(row["name"], type_name(row.get("type", "")), tuple(map(str, row.get("linkIds") or ())))
+        for row in raw.get(side) or []
+    ]
+
+
+def _read_link(row: Mapping[str, Any] | Sequence[Any]) -> Link:
+    if isinstance(row, Mapping):
+        row = [row[key] for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+    return Link(str(row[0]), str(row[1]), int(row[2]), str(row[3]), int(row[4]))
+
+
+def _named(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    named = record.get("widgets_values_named")
+    return named if isinstance(named, Mapping) else None

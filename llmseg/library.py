@@ -1,0 +1,131 @@
+"""The shipped expansion libraries: list, load, and choose the one that knows the names.
+
+Not here: reading expansion files of other origin (`expansion`). A library is the same JSON as any
+saved expansion; it lies in `data/expansions/`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from .errors import InputError, lookup
+from .options import LIBRARY
+from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
+
+__all__ = ["choose_library", "expansion_from_json", "library_classes", "library_names", "load_library"]
+
+SCHEMA = 1
+ROLES = ("thing", "stuff", "background", "residual")
+POLICIES = ("expand", "keep", "off")
+STATUSES = ("ok", "user", "dropped")
+
+
+def library_names() -> tuple[str, ...]:
+    """Names of the shipped libraries, without the choices that are none (`auto`, `off`)."""
+    return tuple(name for name in LIBRARY.names if name not in ("auto", "off"))
+
+
+@cache
+def load_library(name: str) -> Expansion:
+    """Read a shipped library.
+
+    Raises:
+        UnknownNameError: no library of that name.
+    """
+    lookup({key: key for key in library_names()}, name, place="library")
+    folder = resources.files(__package__).joinpath("data").joinpath("expansions")
+    value = json.loads(folder.joinpath(f"{name}.json").read_text(encoding="utf-8"))
+    return expansion_from_json(value, place=f"library {name}")
+
+
+def library_classes(name: str) -> ClassList:
+    """The classes of a shipped library, for use as a ready list of class names."""
+    return load_library(name).class_list
+
+
+def choose_library(names: Iterable[str]) -> str:
+    """The library that knows most of the names; the first one where none knows any."""
+    wanted = {name.casefold() for name in names}
+
+    def known(library: str) -> int:
+        entries = load_library(library).classes
+        return sum(entry.class_name.name.casefold() in wanted for entry in entries)
+
+    return max(library_names(), key=known)
+
+
+def expansion_from_json(value: object, *, place: str) -> Expansion:
+    """Check and read an expansion in the JSON form that `expansion.expansion_to_json` writes.
+
+    Raises:
+        InputError: not that form; the message names the entry.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("classes"), list):
+        raise InputError("not an expansion; expected an object with a list 'classes'.", place=place)
+    if value.get("schema", SCHEMA) != SCHEMA:
+        raise InputError(f"schema {value['schema']!r}; expected {SCHEMA}.", place=place)
+    classes = tuple(
+        _read_class(entry, place=f"{place}, class {number}") for number, entry in enumerate(value["classes"], start=1)
+    )
+    provenance = value.get("provenance", {})
+    if not isinstance(provenance, dict):
+        raise InputError(f"provenance {provenance!r}; expected an object.", place=place)
+    return Expansion(classes, {str(key): str(text) for key, text in provenance.items()})
+
+
+def _read_class(entry: object, *, place: str) -> ClassExpansion:
+    if not isinstance(entry, dict):
+        raise InputError(f"{entry!r}; expected an object with a 'name'.", place=place)
+    class_name = ClassName(
+        name=_text(entry, "name", place),
+        aliases=tuple(_check_text(alias, "aliases", place) for alias in _list(entry, "aliases", place)),
+        sense=_text(entry, "sense", place, default=""),
+        role=_one_of(entry, "role", ROLES, place),
+        policy=_one_of(entry, "policy", POLICIES, place),
+    )
+    subclasses = tuple(_read_phrase(item, place) for item in _list(entry, "subclasses", place))
+    return ClassExpansion(class_name, subclasses)
+
+
+def _read_phrase(item: object, place: str) -> Phrase:
+    if isinstance(item, str):
+        return Phrase(item, source="file")
+    if not isinstance(item, dict):
+        raise InputError(f"subclass {item!r}; expected text or an object with a 'text'.", place=place)
+    return Phrase(
+        text=_text(item, "text", place),
+        status=_one_of(item, "status", STATUSES, place),
+        reason=_text(item, "reason", place, default=""),
+        source=_text(item, "source", place, default="file"),
+    )
+
+
+def _list(entry: Mapping[str, Any], key: str, place: str) -> list[object]:
+    value = entry.get(key, [])
+    if not isinstance(value, list):
+        raise InputError(f"{key} {value!r}; expected a list.", place=place)
+    return value
+
+
+def _text(entry: Mapping[str, Any], key: str, place: str, default: str | None = None) -> str:
+    value = entry.get(key, default)
+    if default is not None and value == default:
+        return default
+    return _check_text(value, key, place)
+
+
+def _check_text(value: object, key: str, place: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{key} {value!r}; expected text.", place=place)
+    return value
+
+
+def _one_of(entry: Mapping[str, Any], key: str, choices: tuple[str, ...], place: str) -> str:
+    value = entry.get(key, choices[0])
+    if value not in choices:
+        raise InputError(f"{key} {value!r}; expected one of {', '.join(choices)}.", place=place)
+    return str(value)

@@ -1,0 +1,242 @@
+"""Every list of names, default, limit and tooltip that a person can choose from.
+
+The nodes, the command line, the error messages and the tests read these tables; each implementation
+table (`attention.ATTENTION`, `assembly.ASSEMBLERS` ...) has exactly the keys that stand here, and a
+test says so. Standard library only, so that reading it never imports torch.
+
+Not here: what the options do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = [
+    "ACTIVATION",
+    "ATTENTION",
+    "AUTO",
+    "AUTO_NUMBER",
+    "INCLUDE_NAMES",
+    "LIBRARY",
+    "MIN_AREA",
+    "MODE",
+    "MODEL",
+    "MODEL_DEFAULTS",
+    "MODE_TEMPERATURE",
+    "NAME_WEIGHT",
+    "OPACITY",
+    "REFINER",
+    "RESIZE",
+    "SCENE",
+    "STRIDE",
+    "TEMPERATURE",
+    "TEMPLATES",
+    "THRESHOLD",
+    "WINDOW",
+    "Choice",
+    "EngineDefaults",
+    "Number",
+    "engine_defaults",
+]
+
+AUTO = "auto"  # a choice left to the model's own defaults
+AUTO_NUMBER = -1  # the same for a number
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One name out of a table.
+
+    Args:
+        names: name -> one line that says what it is.
+        default: the name offered first.
+        tooltip: what the choice decides.
+        auto: whether `AUTO` (the model's own default) may be chosen too.
+    """
+
+    names: Mapping[str, str]
+    default: str
+    tooltip: str
+    auto: bool = False
+
+    @property
+    def choices(self) -> list[str]:
+        """All names in the order shown to people, `AUTO` first where it is allowed."""
+        return [AUTO, *self.names] if self.auto else list(self.names)
+
+    @property
+    def help(self) -> str:
+        """The tooltip followed by one line per name."""
+        lines = [f"{AUTO}: the model's own default"] if self.auto else []
+        lines += [f"{name}: {text}" for name, text in self.names.items()]
+        return "\n".join([self.tooltip, *lines])
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number with limits; `AUTO_NUMBER` (-1) is the model's own default where `minimum` is -1."""
+
+    default: float
+    minimum: float
+    maximum: float
+    step: float
+    tooltip: str
+
+
+def _table(**names: str) -> Mapping[str, str]:
+    return MappingProxyType(names)
+
+
+ATTENTION = Choice(
+    _table(
+        vanilla="the last block as trained",
+        naclip="key-key attention with a Gaussian neighbourhood, no residual, no FFN (arXiv:2404.08181)",
+    ),
+    default=AUTO,
+    tooltip="How the last block of the image tower mixes patches.",
+    auto=True,
+)
+
+MODE = Choice(
+    _table(
+        off="class names only; subclasses are ignored",
+        paper="image-conditioned mean of the phrase maps (arXiv:2404.00701)",
+        blend="class name and image-conditioned mean of the phrases, mixed by name_weight",
+        lme="log-mean-exp over the phrases: between mean and max, does not favour long lists",
+        max="the best phrase at each patch; favours long lists",
+    ),
+    default=AUTO,
+    tooltip="How the maps of a class's phrases become one map.",
+    auto=True,
+)
+
+# Temperature of a mode where neither the person nor the model's defaults name one.
+MODE_TEMPERATURE: Mapping[str, float] = MappingProxyType({"paper": 1.0, "blend": 0.05, "lme": 0.03})
+
+TEMPLATES = Choice(
+    _table(
+        single="'a photo of a {}.'",
+        captions6="six caption-like frames, with and without article",
+        short7="the seven frames that CLIP's authors found to do nearly as well as eighty",
+    ),
+    default=AUTO,
+    tooltip="The sentences in which a phrase is shown to the text tower; their embeddings are averaged.",
+    auto=True,
+)
+
+INCLUDE_NAMES = Choice(
+    _table(
+        yes="the class name is one of its own phrases",
+        no="the class name stands in only where a class has no subclasses",
+    ),
+    default=AUTO,
+    tooltip="Whether the class name joins its own subclasses.",
+    auto=True,
+)
+
+LIBRARY = Choice(
+    _table(
+        auto="the shipped library that knows the names",
+        off="no subclasses",
+        emoji="34 groups of 240 drawings and 10 backgrounds: the world of the embedded model",
+    ),
+    default="auto",
+    tooltip="Where subclasses come from.",
+)
+
+MODEL = Choice(
+    MappingProxyType(
+        {
+            "embedded": "small, in this package, knows the emoji world only",
+            "ViT-B-16-quickgelu/openai": "photographs; downloads 600 MB once",
+            "ViT-L-14-quickgelu/openai": "photographs; downloads 1.7 GB once",
+            "ViT-B-16/laion2b_s34b_b88k": "photographs; downloads 600 MB once",
+            "ViT-B-16-quickgelu/metaclip_fullcc": "photographs; downloads 600 MB once",
+        }
+    ),
+    default="embedded",
+    tooltip="Which CLIP compares phrases with patches. Files in the model folders are listed too.",
+)
+
+SCENE = Choice(
+    _table(
+        park="oak, cottage, taxi, poodle and more on grass",
+        harbour="boats, a whale and a duck on water",
+        night="castle, owl and rocket under stars",
+        table="food on a wooden table",
+    ),
+    default="park",
+    tooltip="Which packaged scene.",
+)
+
+ACTIVATION = Choice(
+    _table(
+        gelu="exact GELU: LAION, DataComp and most others",
+        quickgelu="x * sigmoid(1.702 x): OpenAI, MetaCLIP and most DFN weights",
+    ),
+    default=AUTO,
+    tooltip="The nonlinearity the weights were trained with; the wrong one silently spoils every result.",
+    auto=True,
+)
+
+REFINER = Choice(_table(none="class maps as they are"), default="none", tooltip="How class maps are sharpened.")
+
+WINDOW = Number(AUTO_NUMBER, -1, 4096, 1, "Side of the sliding window in pixels. -1: the model's own; 0: whole image.")
+STRIDE = Number(AUTO_NUMBER, -1, 4096, 1, "Step of the sliding window in pixels. -1: the model's own.")
+RESIZE = Number(AUTO_NUMBER, -1, 8192, 1, "Short side of the image in pixels. -1: the model's own; 0: keep the size.")
+TEMPERATURE = Number(
+    AUTO_NUMBER, -1, 10, 0.001, "Softness of the mode: near 0 the best phrase wins. -1: the model's own."
+)
+NAME_WEIGHT = Number(AUTO_NUMBER, -1, 1, 0.01, "Share of the class name in mode 'blend'. -1: the model's own.")
+THRESHOLD = Number(0.0, 0, 1, 0.01, "Pixels whose class is less likely than this become background, else unknown.")
+MIN_AREA = Number(0.0, 0, 1, 0.001, "A class covering less than this share of the image is given up there.")
+OPACITY = Number(0.55, 0, 1, 0.05, "How strongly the class colours cover the picture.")
+
+
+@dataclass(frozen=True)
+class EngineDefaults:
+    """What `AUTO` means for one model; chosen on calibration seeds, never on reported ones.
+
+    Args:
+        attention, templates, mode: names in the tables above.
+        window, stride, resize: pixels; 0 as in `WINDOW` and `RESIZE`.
+        temperature, name_weight: as in `TEMPERATURE` and `NAME_WEIGHT`.
+        include_names: whether a class name joins its subclasses.
+        logit_scale: factor on cosines before the softmax over classes.
+    """
+
+    attention: str = "naclip"
+    templates: str = "short7"
+    mode: str = "blend"
+    window: int = 224
+    stride: int = 112
+    resize: int = 336
+    temperature: float = 0.05
+    name_weight: float = 0.5
+    include_names: bool = True
+    logit_scale: float = 40.0
+
+
+# The unnamed defaults serve any CLIP that nobody calibrated: NACLIP's published protocol and `blend`.
+MODEL_DEFAULTS: Mapping[str, EngineDefaults] = MappingProxyType(
+    {
+        "emoji-bootstrap": EngineDefaults(
+            attention="vanilla",
+            templates="captions6",
+            mode="lme",
+            window=96,
+            stride=48,
+            resize=0,
+            temperature=0.1,
+            include_names=False,
+            logit_scale=20.0,
+        ),
+    }
+)
+
+
+def engine_defaults(model: str) -> EngineDefaults:
+    """The defaults of a model by its own name; models nobody calibrated share one set."""
+    return MODEL_DEFAULTS.get(model, EngineDefaults())

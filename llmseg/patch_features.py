@@ -1,0 +1,147 @@
+"""Pictures -> `PatchFeatures`: sliding windows of all images through the image tower in few batches.
+
+Windows lie on the patch grid: the image is resized to whole patches, and the last window of a row is
+shifted back to the border instead of being padded.
+
+Not here: the tower (`encoder`); overlaps are averaged in `scores`. Source: mmsegmentation's slide
+inference, as used by SCLIP (arXiv:2312.01597) and NACLIP (arXiv:2404.08181).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .encoder import Encoder
+from .errors import InputError
+from .options import AUTO, AUTO_NUMBER
+from .types import PatchFeatures
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["build_patch_features", "window_boxes"]
+
+TOKENS_PER_BATCH = 16_384  # about 200 MB of activations in a ViT-B/16
+
+Box = tuple[int, int, int, int]
+
+
+def build_patch_features(
+    encoder: Encoder,
+    images: Tensor,
+    *,
+    attention: str = AUTO,
+    window: int = AUTO_NUMBER,
+    stride: int = AUTO_NUMBER,
+    resize: int = AUTO_NUMBER,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> PatchFeatures:
+    """Encode images of one size, every window of every image.
+
+    Args:
+        encoder: the CLIP.
+        images: RGB in 0..1. [B,3,H,W]
+        attention: a name in `attention.ATTENTION`, or "auto".
+        window, stride: pixels of the resized image, multiples of the patch size; see `options`.
+        resize: short side in pixels; 0 keeps the size up to whole patches.
+        on_batch: called with (windows done, windows in all) after each batch.
+
+    Raises:
+        InputError: not [B,3,H,W], or window or stride no multiple of the patch size.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise InputError(f"shape {list(images.shape)}; expected [B,3,H,W].", place="images")
+    defaults, patch = encoder.defaults, encoder.patch_size
+    window = _whole_patches(defaults.window if window == AUTO_NUMBER else window, patch, "window")
+    stride = _whole_patches(defaults.stride if stride == AUTO_NUMBER else stride, patch, "stride")
+    resize = defaults.resize if resize == AUTO_NUMBER else resize
+    size = (images.shape[2], images.shape[3])
+    grid = _grid(size, resize, patch)
+    boxes = window_boxes(grid, window, stride or max(1, window // 2))
+    resized = _resize(images, (grid[0] * patch, grid[1] * patch))
+    return PatchFeatures(
+        windows=_encode_windows(encoder, resized, boxes, attention, on_batch),
+        boxes=boxes,
+        grid=grid,
+        image_vector=encoder.encode_image(images),
+        size=size,
+        model=encoder.identity,
+        defaults=defaults,
+    )
+
+
+def window_boxes(grid: tuple[int, int], window: int, stride: int) -> tuple[Box, ...]:
+    """Top, left, bottom, right of each window, in patches, row by row.
+
+    Args:
+        grid: patches of the image, height first.
+        window: side in patches; 0 is the whole image. Cut to the image where that is smaller.
+        stride: step in patches.
+
+    >>> window_boxes((4, 6), window=4, stride=3)
+    ((0, 0, 4, 4), (0, 2, 4, 6))
+    """
+    if window == 0:
+        return ((0, 0, *grid),)
+    height, width = min(window, grid[0]), min(window, grid[1])
+    return tuple(
+        (top, left, top + height, left + width)
+        for top in _starts(grid[0], height, stride)
+        for left in _starts(grid[1], width, stride)
+    )
+
+
+def _starts(length: int, window: int, stride: int) -> list[int]:
+    count = -(-(length - window) // stride) + 1
+    return [min(number * stride, length - window) for number in range(count)]
+
+
+def _whole_patches(pixels: int, patch: int, place: str) -> int:
+    if pixels < 0 or pixels % patch:
+        near = max(1, round(pixels / patch)) * patch
+        raise InputError(
+            f"{pixels} pixels; expected a multiple of the model's patch size {patch}, such as {near}.", place=place
+        )
+    return pixels // patch
+
+
+def _grid(size: tuple[int, int], resize: int, patch: int) -> tuple[int, int]:
+    scale = resize / min(size) if resize else 1.0
+    height, width = (max(1, round(side * scale / patch)) for side in size)
+    return height, width
+
+
+def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    from torch.nn.functional import interpolate
+
+    if tuple(images.shape[-2:]) == size:
+        return images
+    return interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _encode_windows(
+    encoder: Encoder,
+    images: Tensor,
+    boxes: tuple[Box, ...],
+    attention: str,
+    on_batch: Callable[[int, int], None] | None,
+) -> Tensor:
+    """Unit features of all windows of all images. [B,3,H,W] -> [B,N,h,w,D]"""
+    import torch
+
+    patch = encoder.patch_size
+    jobs = [(image, box) for image in range(len(images)) for box in boxes]
+    height, width = boxes[0][2] - boxes[0][0], boxes[0][3] - boxes[0][1]
+    per_batch = max(1, TOKENS_PER_BATCH // (height * width + 1))
+    features = []
+    for start in range(0, len(jobs), per_batch):
+        batch = [
+            images[image, :, top * patch : bottom * patch, left * patch : right * patch]
+            for image, (top, left, bottom, right) in jobs[start : start + per_batch]
+        ]
+        features.append(encoder.encode_patches(torch.stack(batch), attention))
+        if on_batch is not None:
+            on_batch(min(start + per_batch, len(jobs)), len(jobs))
+    out: Tensor = torch.cat(features).unflatten(0, (len(images), len(boxes)))
+    return out

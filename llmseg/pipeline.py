@@ -1,0 +1,120 @@
+"""Everything in one call: a picture and class names in, a label map out.
+
+The stages in order; each is one function of the module named in the comment's place. Use them one
+by one to keep an encoder, features or a text bank between calls.
+
+Not here: any stage's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from .assembly import assemble_classes
+from .encoder import Encoder, load_encoder
+from .errors import InputError
+from .expansion import expand_names
+from .files import image_to_tensor, read_image
+from .labels import label_pixels
+from .names import parse_names
+from .options import AUTO, AUTO_NUMBER
+from .patch_features import build_patch_features
+from .refinement import refine_maps
+from .scores import score_image
+from .text_bank import build_text_bank
+from .types import LabelMap
+from .weights import EMBEDDED
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor
+
+__all__ = ["SegmentOptions", "segment"]
+
+Picture = Union[str, Path, "Image.Image", "NDArray[np.uint8]", "Tensor"]
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """Knobs of `segment`; each is explained in `options`, "auto" and -1 are the model's own."""
+
+    templates: str = AUTO
+    include_names: str = AUTO
+    attention: str = AUTO
+    window: int = AUTO_NUMBER
+    stride: int = AUTO_NUMBER
+    resize: int = AUTO_NUMBER
+    mode: str = AUTO
+    temperature: float = AUTO_NUMBER
+    name_weight: float = AUTO_NUMBER
+    refiner: str = "none"
+    threshold: float = 0.0
+    min_area: float = 0.0
+
+
+def segment(
+    image: Picture,
+    names: str,
+    expansion: str = "auto",
+    *,
+    encoder: str | Encoder = EMBEDDED,
+    options: SegmentOptions | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> LabelMap:
+    """Label every pixel of a picture with one of the named classes.
+
+    Args:
+        image: a path, a Pillow image, uint8 [H,W,3], or a batch in 0..1 [B,3,H,W].
+        names: class names, as in `names.parse_names`.
+        expansion: "auto", "off", a library, or text such as "dog: poodle, beagle".
+        encoder: a loaded encoder, or a model as in `weights.read_weights`.
+        options: the knobs.
+        on_batch: called with (windows done, windows in all).
+
+    Returns:
+        Labels at the picture's size; position in `names` is the label. [B,H,W]
+
+    Raises:
+        InputError: a picture, name or option is wrong.
+        ModelError: the model cannot be loaded.
+    """
+    options = options or SegmentOptions()
+    images = _to_images(image)
+    expanded = expand_names(parse_names(names), expansion)
+    if isinstance(encoder, str):
+        encoder = load_encoder(encoder)
+    bank = build_text_bank(encoder, expanded, options.templates, options.include_names)
+    features = build_patch_features(
+        encoder,
+        images,
+        attention=options.attention,
+        window=options.window,
+        stride=options.stride,
+        resize=options.resize,
+        on_batch=on_batch,
+    )
+    scores = score_image(features, bank)
+    maps = assemble_classes(scores, options.mode, temperature=options.temperature, name_weight=options.name_weight)
+    maps = refine_maps(maps, images, options.refiner)
+    return label_pixels(maps, threshold=options.threshold, min_area=options.min_area)
+
+
+def _to_images(image: Picture) -> Tensor:
+    """Any picture as a batch in 0..1. [B,3,H,W]"""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    if isinstance(image, torch.Tensor):
+        return image
+    if isinstance(image, (str, Path)):
+        return image_to_tensor(read_image(Path(image)))
+    array = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else np.asarray(image)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise InputError(f"{array.dtype} {list(array.shape)}; expected uint8 [H,W,3].", place="image")
+    return image_to_tensor(array)

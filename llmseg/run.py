@@ -1,0 +1,203 @@
+"""Run a ComfyUI workflow file with no ComfyUI: `python -m llmseg.run workflow.json`.
+
+The composition root: the only file that loads the nodes, and nobody imports it. Exit codes: 0 done,
+1 a node failed, 2 bad usage or an invalid workflow and nothing executed, 3 partly done, 130 interrupted.
+
+Not here: formats, validation, execution (`graph`), what a person sees (`reporting`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from . import __version__
+from .errors import InputError, LLMSegError, WorkflowError, located
+from .graph import (
+    Executor,
+    NodeDefinition,
+    Validation,
+    Workflow,
+    apply_overrides,
+    define_nodes,
+    parse_workflow,
+    read_workflow,
+    to_prompt,
+    validate_prompt,
+)
+from .reporting import JsonReporter, Reporter, TextReporter
+
+DONE, FAILED, INVALID, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
+NODES_MODULE = "llmseg_nodes"  # private: `nodes` is ComfyUI's own name
+
+Prompt = dict[str, dict[str, object]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    options = _parser().parse_args(arguments)
+    reporter: Reporter = JsonReporter() if options.json else TextReporter()
+    try:
+        return _run(options, reporter)
+    except LLMSegError as error:
+        reporter.failure(str(error))
+        _show_traceback(options.debug)
+        return INVALID
+    except KeyboardInterrupt:
+        reporter.failure("interrupted; files already written stay.")
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace, reporter: Reporter) -> int:
+    nodes = load_nodes()
+    classes: dict[str, type] = {**nodes.core.CORE_NODES, **nodes.NODE_CLASS_MAPPINGS}
+    if options.list_nodes:
+        reporter.nodes(define_nodes(classes))
+        return DONE
+    if options.workflow is None:
+        raise InputError("no workflow file; expected a path, or - for standard input.", place="usage")
+    workflow = _read(options.workflow)
+    _use_host(nodes, options, workflow, reporter)
+    with located(workflow.source):
+        definitions = _definitions(options.object_info, classes)
+        prompt = _to_prompt(workflow, definitions, reporter)
+        prompt = apply_overrides(prompt, definitions, options.set)
+        if options.print_prompt:
+            print(json.dumps(prompt, indent=2))
+            return DONE
+        validation = validate_prompt(prompt, classes)
+    problems = [problem.message for problem in validation.problems]
+    if problems and (options.check or not validation.outputs):
+        raise WorkflowError(problems, place=workflow.source)
+    reporter.problems(problems, workflow.source)
+    if options.check:
+        reporter.checked(workflow.source, len(validation.prompt), len(validation.outputs))
+        return DONE
+    return _execute(options, workflow, validation, classes, reporter)
+
+
+def _execute(
+    options: argparse.Namespace,
+    workflow: Workflow,
+    validation: Validation,
+    classes: dict[str, type],
+    reporter: Reporter,
+) -> int:
+    executor = Executor(classes, on_event=reporter.event)
+    pnginfo = {"workflow": workflow.editor} if workflow.editor is not None else None
+    result = executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
+    reporter.finished(result)
+    if result.error is not None:
+        reporter.failure(f"{workflow.source}, {result.error}")
+        _show_traceback(options.debug, result.error)
+        return FAILED
+    return PARTLY if validation.problems else DONE
+
+
+def load_nodes() -> ModuleType:
+    """The node pack, from the checkout or from the installed package, under a private name."""
+    here = Path(__file__).parent
+    folder = next(path for path in (here / "nodes", here.parent / "nodes") if path.is_dir())
+    spec = importlib.util.spec_from_file_location(
+        NODES_MODULE, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[NODES_MODULE] = module
+    spec.loader.exec_module(module)
+    importlib.import_module(f"{NODES_MODULE}.core")
+    return module
+
+
+def _read(source: str) -> Workflow:
+    if source == "-":
+        return parse_workflow(sys.stdin.read(), "standard input")
+    return read_workflow(Path(source))
+
+
+def _definitions(object_info: Path | None, classes: dict[str, type]) -> dict[str, NodeDefinition]:
+    definitions = define_nodes(classes)
+    if object_info is None:
+        return definitions
+    try:
+        records = json.loads(object_info.read_text(encoding="utf-8"))
+        return {**{name: NodeDefinition.from_object_info(name, record) for name, record in records.items()}, **definitions}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"cannot read {str(object_info)!r} ({error}); expected a server's /object_info.", place="object-info") from error
+
+
+def _to_prompt(workflow: Workflow, definitions: dict[str, NodeDefinition], reporter: Reporter) -> Prompt:
+    if workflow.prompt is not None:
+        return workflow.prompt
+    assert workflow.editor is not None
+    conversion = to_prompt(workflow.editor, definitions)
+    for warning in conversion.warnings:
+        reporter.warning(f"{workflow.source}, {warning}")
+    return conversion.prompt
+
+
+def _use_host(nodes: ModuleType, options: argparse.Namespace, workflow: Workflow, reporter: Reporter) -> None:
+    beside = Path(options.workflow).parent / "input"
+    default_input = beside if beside.is_dir() else Path.cwd()
+    host = nodes.host.HeadlessHost(
+        input_folder=options.input_dir or default_input,
+        output_folder=options.output,
+        temp_folder=options.temp_dir or options.output / "temp",
+        device=options.device,
+        on_progress=reporter.progress,
+        trusted_files=frozenset(_typed_files(options.set)),
+    )
+    nodes.host.use_headless(host)
+
+
+def _typed_files(assignments: Sequence[str]) -> list[Path]:
+    """Values typed on the command line that name existing files: the person may read them."""
+    values = [assignment.partition("=")[2] for assignment in assignments]
+    return [Path(value) for value in values if value and len(value) < 4096 and Path(value).is_file()]
+
+
+def _show_traceback(wanted: bool, error: BaseException | None = None) -> None:
+    if wanted:
+        traceback.print_exception(error or sys.exc_info()[1])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m llmseg.run",
+        description="Run a ComfyUI workflow file (UI or API form) without ComfyUI.",
+        epilog="Exit codes: 0 done, 1 a node failed, 2 invalid and nothing executed, 3 partly done, 130 interrupted.",
+    )
+    add = parser.add_argument
+    add("workflow", nargs="?", metavar="WORKFLOW", help="JSON file, or - for standard input")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NODE.INPUT=VALUE",
+        help="change an input; NODE is an id, a title or a class; @FILE reads a file; repeatable",
+    )
+    add("--output", type=Path, default=Path("output"), metavar="DIR", help="root of everything written (default: output)")
+    add("--input-dir", type=Path, metavar="DIR", help="root of everything read (default: input beside the workflow, else here)")
+    add("--temp-dir", type=Path, metavar="DIR", help="root of previews (default: temp in the output folder)")
+    add("--device", default="cpu", metavar="DEVICE", help="torch device, such as cpu, cuda or mps (default: cpu)")
+    add("--check", action="store_true", help="only validate: every problem at once, nothing executed")
+    add("--print-prompt", action="store_true", help="only print the API form")
+    add("--object-info", type=Path, metavar="FILE", help="a server's /object_info, for node classes not installed here")
+    add("--list-nodes", action="store_true", help="only list the node classes")
+    add("--json", action="store_true", help="one JSON event a line on standard output")
+    add("--debug", action="store_true", help="show tracebacks")
+    add("--version", action="version", version=f"llmseg {__version__}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

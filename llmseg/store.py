@@ -1,0 +1,81 @@
+"""Files that appear whole or not at all, and names made from content.
+
+Every module that writes a file writes it through `write_atomic`; every cache key is a
+`content_hash`.
+
+Not here: what the files mean (`files`, `expansion`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+from .errors import InputError
+
+__all__ = ["content_hash", "read_text", "write_atomic", "write_json"]
+
+TEXT_LIMIT = 64 * 2**20  # bytes; a class list or an expansion is far below, a mistake far above
+
+
+def content_hash(*parts: object) -> str:
+    """SHA-256 of the parts, as 64 hex digits; bytes as they are, all else as canonical JSON."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file that is never seen half done: a temporary file beside it, then a rename.
+
+    Raises:
+        InputError: the folder cannot be made or the file cannot be written.
+    """
+    # Opened with "x", not by tempfile, whose files nobody else may read.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; expected a writable folder.",
+            place="output",
+        ) from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as indented UTF-8 JSON with a final newline."""
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_text(path: Path, *, place: str) -> str:
+    """Read a UTF-8 text file, a byte order mark allowed.
+
+    Raises:
+        InputError: missing, too large or not UTF-8.
+    """
+    try:
+        if path.stat().st_size > TEXT_LIMIT:
+            raise InputError(
+                f"{str(path)!r} has {path.stat().st_size} bytes; expected at most {TEXT_LIMIT}.", place=place
+            )
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"cannot read {str(path)!r}: {error.strerror or error}; expected a text file.", place=place
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(path)!r} is not UTF-8 text; expected a text file.", place=place) from error
+

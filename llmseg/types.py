@@ -1,0 +1,238 @@
+"""The records that flow from class names to a label map, in that order.
+
+Shape letters, used in every docstring: B images, C classes, K phrases, D embedding width,
+H, W pixels, h, w patches, N windows per image.
+
+Not here: how a record is made (the module named after the stage) or drawn and saved
+(`rendering`, `files`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .errors import InputError, nearest
+from .options import EngineDefaults
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "UNKNOWN",
+    "ClassExpansion",
+    "ClassList",
+    "ClassMaps",
+    "ClassName",
+    "Expansion",
+    "LabelMap",
+    "PatchFeatures",
+    "Phrase",
+    "TextBank",
+]
+
+UNKNOWN = -1  # label of a pixel that belongs to no class
+
+
+@dataclass(frozen=True)
+class ClassName:
+    """One thing the user asks for.
+
+    Args:
+        name: as typed, spaces collapsed.
+        aliases: other names for the same thing.
+        sense: a few words that tell meanings apart; empty when there is no doubt.
+        role: thing, stuff, background or residual.
+        policy: expand, or keep (never split into subclasses).
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    sense: str = ""
+    role: str = "thing"
+    policy: str = "expand"
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The classes of one segmentation; the position is the label. C of them."""
+
+    classes: tuple[ClassName, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class names in label order. [C]"""
+        return tuple(entry.name for entry in self.classes)
+
+    @property
+    def background(self) -> int | None:
+        """Label of the background class; None when nobody asked for one."""
+        return next((i for i, entry in enumerate(self.classes) if entry.role == "background"), None)
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One wording for a class.
+
+    Args:
+        text: the wording.
+        status: ok, user (typed by a person) or dropped.
+        reason: why it was dropped; empty otherwise.
+        source: who proposed it: library, text, file.
+    """
+
+    text: str
+    status: str = "ok"
+    reason: str = ""
+    source: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is in use."""
+        return self.status != "dropped"
+
+
+@dataclass(frozen=True)
+class ClassExpansion:
+    """A class and the subclasses proposed for it, dropped ones included."""
+
+    class_name: ClassName
+    subclasses: tuple[Phrase, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Texts of the subclasses in use."""
+        return tuple(phrase.text for phrase in self.subclasses if phrase.kept)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What every class was split into, and where that came from."""
+
+    classes: tuple[ClassExpansion, ...]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def class_list(self) -> ClassList:
+        """The classes that were expanded, in label order."""
+        return ClassList(tuple(entry.class_name for entry in self.classes))
+
+
+@dataclass(frozen=True)
+class TextBank:
+    """Encoded phrases.
+
+    Args:
+        embeddings: one unit vector per phrase. [K,D]
+        class_index: class of each phrase, 0..C-1, ascending. [K]
+        name_embeddings: one unit vector per class name. [C,D]
+        classes: the class names behind 0..C-1.
+        phrases: the wording behind 0..K-1.
+        templates: name of the template set.
+        model: identity of the encoder.
+        dropped: (class name, phrase, reason) of subclasses that could not be encoded.
+    """
+
+    embeddings: Tensor
+    class_index: Tensor
+    name_embeddings: Tensor
+    classes: ClassList
+    phrases: tuple[str, ...]
+    templates: str
+    model: str
+    dropped: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class PatchFeatures:
+    """Encoded images, all of one size.
+
+    Args:
+        windows: unit features of every window. [B,N,h,w,D]
+        boxes: top, left, bottom, right of each window in patches of the whole grid. [N] of 4
+        grid: patches of the whole image, height first. (h, w)
+        image_vector: unit CLS embedding of the whole image, last block unmodified. [B,D]
+        size: pixels of the original image, height first. (H, W)
+        model: identity of the encoder; features and text must come from the same one.
+        defaults: what "auto" means for that encoder.
+    """
+
+    windows: Tensor
+    boxes: tuple[tuple[int, int, int, int], ...]
+    grid: tuple[int, int]
+    image_vector: Tensor
+    size: tuple[int, int]
+    model: str
+    defaults: EngineDefaults
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """One map per class on the patch grid.
+
+    Args:
+        maps: scores on the scale of cosines. [B,C,h,w]
+        winning_phrase: best phrase within each class, -1 for the class name itself. [B,C,h,w]
+        class_score: cosine of the class name with the whole image. [B,C]
+        classes, phrases: as in `TextBank`.
+        size: pixels of the original image. (H, W)
+        logit_scale: factor on `maps` before a softmax over classes.
+        mode: name of the assembly mode.
+    """
+
+    maps: Tensor
+    winning_phrase: Tensor
+    class_score: Tensor
+    classes: ClassList
+    phrases: tuple[str, ...]
+    size: tuple[int, int]
+    logit_scale: float
+    mode: str
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """The decision: one label per pixel.
+
+    Args:
+        labels: class of each pixel, `UNKNOWN` (-1) where none is sure enough. int64 [B,H,W]
+        names: class names behind 0..C-1.
+        palette: one RGB colour per class, 0..255. [C] of 3
+        confidence: probability of the most likely class. [B,H,W]
+        winning_phrase: index into `phrases`, -1 for the class name itself or unknown. [B,H,W]
+        phrases: the wordings that competed. [K]
+    """
+
+    labels: Tensor
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    confidence: Tensor
+    winning_phrase: Tensor
+    phrases: tuple[str, ...] = ()
+
+    def mask(self, name: str) -> Tensor:
+        """Where one class is. bool [B,H,W]
+
+        Raises:
+            InputError: no class of that name.
+        """
+        return self.labels == self.index(name)
+
+    def index(self, name: str) -> int:
+        """Label of a class by name, ignoring case and outer spaces."""
+        wanted = " ".join(name.split()).casefold()
+        for label, candidate in enumerate(self.names):
+            if candidate.casefold() == wanted:
+                return label
+        close = nearest(name, self.names)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise InputError(
+            f"no class {name!r} in this label map; expected one of {', '.join(self.names)}.{hint}",
+            place="class_name",
+        )
+
+    def area(self) -> dict[str, float]:
+        """Share of all pixels per class, 0..1, in label order."""
+        total = self.labels.numel()
+        return {name: float((self.labels == label).sum()) / total for label, name in enumerate(self.names)}

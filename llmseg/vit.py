@@ -1,0 +1,274 @@
+"""CLIP's two towers in plain torch, with the parameter names of OpenAI and open_clip checkpoints.
+
+`build_clip` makes them from a state dict alone: every size but the width of a head can be read off
+the shapes. The image tower also returns patch embeddings, its last block replaced by a policy.
+
+Not here: files and names (`encoder`), the policies (`attention`). Sources: arXiv:2103.00020;
+position embeddings of other grids as in DINO (arXiv:2104.14294).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .attention import LastBlock
+from .errors import ModelError
+
+__all__ = ["Clip", "ClipConfig", "TowerConfig", "build_clip", "infer_config"]
+
+HEAD_WIDTH = 64  # of every public CLIP except the two below
+HEADS_BY_WIDTH = {1280: 16, 1664: 16}  # ViT-H/14 (80 wide) and ViT-bigG/14 (104 wide)
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """Size of one transformer."""
+
+    width: int
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Sizes of both towers.
+
+    Args:
+        vision, text: the transformers.
+        image_size, patch_size: pixels; the grid of the position embedding is their quotient.
+        context_length, vocab_size: of the text tower.
+        embed_dim: width D of the joint space.
+        activation: a name in `options.ACTIVATION`.
+    """
+
+    vision: TowerConfig
+    text: TowerConfig
+    image_size: int
+    patch_size: int
+    context_length: int
+    vocab_size: int
+    embed_dim: int
+    activation: str = "gelu"
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: Mapping[str, type[nn.Module]] = {"gelu": nn.GELU, "quickgelu": QuickGELU}
+
+
+class Attention(nn.Module):
+    """Multi-head attention with one packed input projection."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
+        self.out_proj = nn.Linear(width, width)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of tokens [B,N,width]. three [B,heads,N,d]"""
+        packed = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        q, k, v = packed.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def merge(self, attended: Tensor) -> Tensor:
+        """Heads [B,heads,N,d] back to tokens. [B,N,width]"""
+        out: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
+        return out
+
+
+class Mlp(nn.Module):
+    def __init__(self, width: int, activation: str) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.gelu = ACTIVATIONS[activation]()
+        self.c_proj = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.c_proj(self.gelu(self.c_fc(x)))
+        return out
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, heads: int, activation: str) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = Attention(width, heads)
+        self.ln_2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, activation)
+
+    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+        q, k, v = self.attn.project(self.ln_1(x))
+        x = x + self.attn.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
+
+    def forward_as(self, x: Tensor, policy: LastBlock, grid: tuple[int, int]) -> Tensor:
+        """The block under a policy. tokens [B,1+P,width] -> [B,1+P,width]"""
+        q, k, v = self.attn.project(self.ln_1(x))
+        out = self.attn.merge(policy.attend(q, k, v, grid))
+        if policy.residual:
+            out = out + x
+        if policy.ffn:
+            out = out + self.mlp(self.ln_2(out))
+        return out
+
+
+class Transformer(nn.Module):
+    def __init__(self, config: TowerConfig, activation: str) -> None:
+        super().__init__()
+        self.resblocks = nn.ModuleList(Block(config.width, config.heads, activation) for _ in range(config.layers))
+
+
+class VisionTower(nn.Module):
+    """The image tower.
+
+    Takes normalised images whose sides are multiples of the patch size. [B,3,H,W]
+    """
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        width, patch = config.vision.width, config.patch_size
+        self.patch_size = patch
+        self.side = config.image_size // patch
+        self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        self.positional_embedding = nn.Parameter(torch.empty(self.side**2 + 1, width))
+        self.ln_pre = nn.LayerNorm(width)
+        self.transformer = Transformer(config.vision, config.activation)
+        self.ln_post = nn.LayerNorm(width)
+        self.proj = nn.Parameter(torch.empty(width, config.embed_dim))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embedding of whole images, not normalised. [B,D]"""
+        x, _ = self._embed(images)
+        for block in self.transformer.resblocks:
+            x = block(x)
+        return self._read_out(x[:, 0])
+
+    def patches(self, images: Tensor, policy: LastBlock) -> Tensor:
+        """Embedding of every patch, not normalised. [B,h,w,D]"""
+        x, grid = self._embed(images)
+        *blocks, last = self.transformer.resblocks
+        for block in blocks:
+            x = block(x)
+        assert isinstance(last, Block)
+        x = last.forward_as(x, policy, grid)
+        out: Tensor = self._read_out(x[:, 1:]).unflatten(1, grid)
+        return out
+
+    def _read_out(self, x: Tensor) -> Tensor:
+        out: Tensor = self.ln_post(x) @ self.proj
+        return out
+
+    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        x = self.conv1(images)  # [B,width,h,w]
+        grid = (x.shape[2], x.shape[3])
+        x = x.flatten(2).transpose(1, 2)  # [B,P,width]
+        cls = self.class_embedding.expand(len(x), 1, -1)
+        return self.ln_pre(torch.cat([cls, x], 1) + self._positions(grid)), grid
+
+    def _positions(self, grid: tuple[int, int]) -> Tensor:
+        if grid == (self.side, self.side):
+            return self.positional_embedding
+        cls, table = self.positional_embedding[:1], self.positional_embedding[1:]
+        square = table.float().T.reshape(1, -1, self.side, self.side)
+        # Asking for a tenth of a patch too much makes the sampling grid DINO's, which dense CLIP code shares.
+        scale = tuple((length + 0.1) / self.side for length in grid)
+        resized = F.interpolate(square, scale_factor=scale, mode="bicubic", align_corners=False)
+        return torch.cat([cls, resized.flatten(2)[0].T.to(cls)])
+
+
+class Clip(nn.Module):
+    """Both towers; `state_dict` keys equal open_clip's."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = VisionTower(config)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.text.width)
+        self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.text.width))
+        self.transformer = Transformer(config.text, config.activation)
+        self.ln_final = nn.LayerNorm(config.text.width)
+        self.text_projection = nn.Parameter(torch.empty(config.text.width, config.embed_dim))
+        self.logit_scale = nn.Parameter(torch.empty(()))
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Embedding of token rows, not normalised. int64 [N,L] -> [N,D]"""
+        x = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
+        for block in self.transformer.resblocks:
+            x = block(x, causal=True)
+        x = self.ln_final(x)
+        end = tokens.argmax(-1)  # the end token has the largest id
+        out: Tensor = x[torch.arange(len(x), device=x.device), end] @ self.text_projection
+        return out
+
+
+def infer_config(state: Mapping[str, Tensor], activation: str = "gelu") -> ClipConfig:
+    """Read the sizes of both towers off a state dict in OpenAI's layout.
+
+    Raises:
+        ModelError: another layout.
+    """
+    try:
+        width, _, patch, _ = state["visual.conv1.weight"].shape
+        tokens = state["visual.positional_embedding"].shape[0] - 1
+        text_width, embed_dim = state["text_projection"].shape
+        context_length, vocab_size = (
+            state["positional_embedding"].shape[0],
+            state["token_embedding.weight"].shape[0],
+        )
+    except (KeyError, ValueError) as error:
+        raise ModelError(
+            f"not a CLIP checkpoint in OpenAI's layout ({error}); expected a ViT with both towers.", place="model"
+        ) from error
+    return ClipConfig(
+        vision=TowerConfig(width, _count_layers(state, "visual.transformer."), _heads(width)),
+        text=TowerConfig(text_width, _count_layers(state, "transformer."), max(1, text_width // HEAD_WIDTH)),
+        image_size=round(tokens**0.5) * patch,
+        patch_size=patch,
+        context_length=context_length,
+        vocab_size=vocab_size,
+        embed_dim=embed_dim,
+        activation=activation,
+    )
+
+
+def build_clip(state: Mapping[str, Tensor], config: ClipConfig) -> Clip:
+    """A float32 model in evaluation mode that holds the tensors of `state`.
+
+    Raises:
+        ModelError: tensors missing or of other shapes; names the first few.
+    """
+    with torch.device("meta"):  # no time spent on random weights that are replaced at once
+        model = Clip(config)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    wrong = [name for name, shape in wanted.items() if name not in state or tuple(state[name].shape) != shape]
+    if wrong:
+        raise ModelError(
+            f"{len(wrong)} tensors missing or of another shape, first {', '.join(wrong[:3])}; "
+            f"expected {len(wanted)} as in OpenAI's layout.",
+            place="model",
+        )
+    model.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
+    return model.requires_grad_(False).eval()
+
+
+def _count_layers(state: Mapping[str, Tensor], prefix: str) -> int:
+    start = f"{prefix}resblocks."
+    return len({name[len(start) :].split(".")[0] for name in state if name.startswith(start)})
+
+
+def _heads(width: int) -> int:
+    return HEADS_BY_WIDTH.get(width, max(1, width // HEAD_WIDTH))

@@ -1,0 +1,260 @@
+"""Model files and names -> CLIP weights with everything that is needed to run them.
+
+    embedded                        the small model in this package
+    path/to/file.safetensors        OpenAI's layout; .pt and .bin are read with weights_only=True
+    ViT-B-16-quickgelu/openai       name/tag of open_clip, which may download them
+
+Model files are untrusted: tensors and JSON are read, nothing is ever unpickled into objects.
+
+Not here: running a model (`encoder`), its towers (`vit`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError, ModelError, nearest
+from .options import ACTIVATION, AUTO
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .vit import ClipConfig
+
+__all__ = ["EMBEDDED", "FILE_SUFFIXES", "Weights", "read_weights"]
+
+EMBEDDED = "embedded"
+FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+# Tags (of open_clip) and words in file names whose weights were trained with QuickGELU. open_clip 3
+# only warns when a plain architecture name meets them, and then computes something else.
+QUICKGELU_MARKS = ("openai", "metaclip", "dfn2b", "dfn5b")
+GELU_EXCEPTIONS = ("dfn2b_s39b", "metaclip_altogether", "metaclip2")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A CLIP as read from its source.
+
+    Args:
+        name: own name, by which `options.engine_defaults` knows it.
+        identity: changes whenever the weights do.
+        config: sizes of the towers.
+        state: tensors in OpenAI's layout.
+        mean, std: per RGB channel, for images in 0..1.
+        words: every word the model knows; None for a model that reads any.
+        names: phrases worth suggesting when a word is unknown.
+        library: expansion library made for this model; empty for none.
+    """
+
+    name: str
+    identity: str
+    config: ClipConfig
+    state: Mapping[str, Tensor]
+    mean: tuple[float, ...] = OPENAI_MEAN
+    std: tuple[float, ...] = OPENAI_STD
+    words: frozenset[str] | None = None
+    names: tuple[str, ...] = ()
+    library: str = ""
+
+
+def read_weights(model: str = EMBEDDED, *, activation: str = AUTO, folders: Sequence[Path] = ()) -> Weights:
+    """Read the weights that `model` names.
+
+    Args:
+        model: "embedded", a file, or an open_clip name/tag.
+        activation: a name in `options.ACTIVATION`, or "auto" to follow the source.
+        folders: where a bare file name is looked for, after the path as given.
+
+    Raises:
+        ModelError: missing, unreadable, or not a CLIP ViT in OpenAI's layout.
+        UnknownNameError: no such activation.
+    """
+    if activation not in ACTIVATION.choices:
+        raise InputError(
+            f"unknown name {activation!r}; expected one of {', '.join(ACTIVATION.choices)}.", place="activation"
+        )
+    if model == EMBEDDED:
+        packaged = resources.files(__package__).joinpath("data").joinpath("models").joinpath("embedded.safetensors")
+        with resources.as_file(packaged) as path:
+            return _read_file(path, activation)
+    if model.endswith(FILE_SUFFIXES):
+        return _read_file(_find_file(model, folders), activation)
+    return _read_open_clip(model, activation)
+
+
+def _find_file(model: str, folders: Sequence[Path]) -> Path:
+    candidates = [Path(model), *(folder / model for folder in folders)]
+    for path in candidates:
+        if path.is_file():
+            return path
+    looked = ", ".join(str(path) for path in candidates)
+    raise ModelError(f"no file {model!r}; expected one of {looked}.", place="model")
+
+
+def _read_file(path: Path, activation: str) -> Weights:
+    state, metadata = _load_safetensors(path) if path.suffix == ".safetensors" else (_load_pickle(path), {})
+    described = _described(metadata, path)
+    identity = f"{described.get('name', path.stem)}@{_file_hash(path)[:16]}"
+    if described:
+        return _from_description(state, described, identity, activation)
+    from .vit import infer_config
+
+    chosen = _guess_activation(path.name) if activation == AUTO else activation
+    return Weights(path.stem, identity, infer_config(state, chosen), state)
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"cannot read {path.name!r} ({error}); expected a safetensors file.", place="model") from error
+
+
+def _load_pickle(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here, unpickling and archive errors among them
+        raise ModelError(
+            f"cannot read {path.name!r} as plain tensors; expected a state dict. "
+            "TorchScript archives and pickled models are refused: convert it to .safetensors.",
+            place="model",
+        ) from error
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(f"{path.name!r} holds no state dict; expected tensors by name.", place="model")
+    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _described(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    try:
+        described = json.loads(metadata.get("llmseg", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"metadata of {path.name!r} is not valid JSON ({error}).", place="model") from error
+    return described if isinstance(described, dict) else {}
+
+
+def _from_description(
+    state: dict[str, Tensor], described: Mapping[str, Any], identity: str, activation: str
+) -> Weights:
+    from .vit import ClipConfig, TowerConfig
+
+    try:
+        vision, text = described["vision"], described["text"]
+        config = ClipConfig(
+            vision=TowerConfig(vision["width"], vision["layers"], vision["heads"]),
+            text=TowerConfig(text["width"], text["layers"], text["heads"]),
+            image_size=vision["image_size"],
+            patch_size=vision["patch_size"],
+            context_length=text["context_length"],
+            vocab_size=text["vocab_size"],
+            embed_dim=described["embed_dim"],
+            activation=described["activation"] if activation == AUTO else activation,
+        )
+        words = described.get("words")
+        return Weights(
+            name=described["name"],
+            identity=identity,
+            config=config,
+            state=_expand_tokens(state, described.get("token_ids"), config.vocab_size),
+            mean=tuple(described["mean"]),
+            std=tuple(described["std"]),
+            words=None if words is None else frozenset(words),
+            names=tuple(described.get("names", ())),
+            library=described.get("library", ""),
+        )
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"metadata of the model is incomplete ({error!r}).", place="model") from error
+
+
+def _expand_tokens(state: dict[str, Tensor], ids: Sequence[int] | None, vocab_size: int) -> dict[str, Tensor]:
+    """Row i+1 of a compact token table belongs to token `ids[i]`; row 0 stands for every other token."""
+    if ids is None:
+        return state
+    import torch
+
+    rows = torch.zeros(vocab_size, dtype=torch.int64)
+    rows[torch.tensor(ids)] = torch.arange(1, len(ids) + 1)
+    return {**state, "token_embedding.weight": state["token_embedding.weight"][rows]}
+
+
+def _read_open_clip(model: str, activation: str) -> Weights:
+    name, _, tag = model.partition("/")
+    try:
+        import open_clip
+    except Exception as error:  # a torchvision that does not match torch fails with more than ImportError
+        raise ModelError(
+            f"{model!r} needs open_clip, which cannot be imported ({error}). "
+            "Run: pip install open_clip_torch, with a torchvision that matches torch.",
+            place="model",
+        ) from error
+    if name not in open_clip.list_models():
+        close = nearest(name, open_clip.list_models(), 3)
+        hint = f" Nearest: {', '.join(close)}." if close else ""
+        raise ModelError(
+            f"{model!r} is neither a file nor a model of open_clip; expected 'embedded', a file ending in "
+            f"{', '.join(FILE_SUFFIXES)}, or name/tag such as 'ViT-B-16-quickgelu/openai'.{hint}",
+            place="model",
+        )
+    if not tag:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise ModelError(f"{model!r} names no weights; expected name/tag, with a tag of {tags}.", place="model")
+    return _convert_open_clip(open_clip, name, tag, activation)
+
+
+def _convert_open_clip(open_clip: Any, name: str, tag: str, activation: str) -> Weights:
+    from .vit import infer_config
+
+    try:
+        network = open_clip.create_model(name, pretrained=tag)
+    except Exception as error:  # open_clip and the hub raise many kinds; each means: no weights
+        raise ModelError(f"open_clip cannot load '{name}/{tag}': {error}", place="model") from error
+    described = open_clip.get_model_config(name)
+    preprocess = open_clip.get_pretrained_cfg(name, tag) or {}
+    if activation == AUTO:
+        quick = described.get("quick_gelu") or _guess_activation(tag) == "quickgelu"
+        activation = "quickgelu" if quick else "gelu"
+    state = dict(network.state_dict())
+    config = infer_config(state, activation)
+    heads = described["vision_cfg"].get("head_width", 64)
+    text_heads = described["text_cfg"].get("heads", config.text.heads)
+    config = replace(
+        config,
+        vision=replace(config.vision, heads=config.vision.width // heads),
+        text=replace(config.text, heads=text_heads),
+    )
+    return Weights(
+        name=f"{name}/{Path(tag).name}",
+        identity=f"{name}/{tag}",
+        config=config,
+        state=state,
+        mean=tuple(preprocess.get("mean") or OPENAI_MEAN),
+        std=tuple(preprocess.get("std") or OPENAI_STD),
+    )
+
+
+def _guess_activation(name: str) -> str:
+    folded = name.casefold()
+    quick = any(mark in folded for mark in QUICKGELU_MARKS)
+    return "quickgelu" if quick and not any(mark in folded for mark in GELU_EXCEPTIONS) else "gelu"
+
+
+def _file_hash(path: Path) -> str:
+    digest = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

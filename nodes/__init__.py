@@ -1,0 +1,17 @@
+"""The node pack: what each module lists under `NODES`, as the two mappings that ComfyUI reads."""
+
+import llmseg
+
+from . import maps, output, text
+
+VERSION = "0.1.0"  # of the library these nodes were written for; a test holds it against llmseg's own
+if llmseg.__version__ != VERSION:
+    raise ImportError(
+        f"llmseg: version {llmseg.__version__} is installed at {llmseg.__file__}; expected {VERSION}. "
+        "Run: pip uninstall llmseg"
+    )
+
+_NODES = {**text.NODES, **maps.NODES, **output.NODES}
+
+NODE_CLASS_MAPPINGS = {name: node for name, (node, _) in _NODES.items()}
+NODE_DISPLAY_NAME_MAPPINGS = {name: title for name, (_, title) in _NODES.items()}

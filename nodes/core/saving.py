@@ -1,0 +1,111 @@
+"""`SaveImage` and `PreviewImage`: PNG files that carry the prompt and the workflow.
+
+Not here: where files may be written, and their numbers (`host`, `naming`).
+Source: ComfyUI 0.8 `nodes.SaveImage`, reimplemented; files appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+import string
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from llmseg.store import write_atomic
+
+from .. import host
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
+    from torch import Tensor
+
+HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+PREFIX_TOOLTIP = "Start of each file name; may hold sub-folders, %width%, %height% and %year% to %second%."
+
+
+class SaveImage:
+    """Write each image of a batch to the output folder."""
+
+    RETURN_TYPES: tuple[str, ...] = ()
+    FUNCTION = "save_images"
+    OUTPUT_NODE = True
+    CATEGORY = "image"
+    DESCRIPTION = "Saves the images as PNG in the output folder."
+    ROOT = "output"
+    COMPRESS_LEVEL = 4
+
+    def __init__(self) -> None:
+        self.suffix = ""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """Images, and how their files are called."""
+        prefix = ("STRING", {"default": "ComfyUI", "tooltip": PREFIX_TOOLTIP})
+        images = ("IMAGE", {"tooltip": "The images to save."})
+        return {"required": {"images": images, "filename_prefix": prefix}, "hidden": HIDDEN}
+
+    def save_images(
+        self,
+        images: Tensor,
+        filename_prefix: str = "ComfyUI",
+        prompt: object = None,
+        extra_pnginfo: Mapping[str, object] | None = None,
+    ) -> dict[str, Any]:
+        """Write the files; answers what the user interface shows."""
+        height, width = images.shape[1:3]
+        target = host.save_target(filename_prefix + self.suffix, self.ROOT, width, height)
+        texts = png_texts(prompt, extra_pnginfo) if host.metadata_enabled() else None
+        shown = []
+        for index, image in enumerate(images):
+            name = target.filename(index)
+            write_atomic(target.folder / name, encode_png(image, texts, self.COMPRESS_LEVEL))
+            shown.append({"filename": name, "subfolder": target.subfolder, "type": target.kind})
+        return {"ui": {"images": shown}}
+
+
+class PreviewImage(SaveImage):
+    """Write each image of a batch to the temporary folder."""
+
+    DESCRIPTION = "Shows the images; their files are temporary."
+    ROOT = "temp"
+    COMPRESS_LEVEL = 1
+
+    def __init__(self) -> None:
+        # Not `random`: a workflow's seed must not depend on how many previews it has.
+        self.suffix = "_temp_" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """Images only."""
+        return {"required": {"images": ("IMAGE", {"tooltip": "The images to show."})}, "hidden": HIDDEN}
+
+
+def png_texts(prompt: object, extra: Mapping[str, object] | None) -> PngInfo:
+    """The text chunks from which ComfyUI opens a workflow: ASCII JSON, the prompt first."""
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    if prompt is not None:
+        texts.add_text("prompt", json.dumps(prompt))
+    for key, value in (extra or {}).items():
+        texts.add_text(key, json.dumps(value))
+    return texts
+
+
+def encode_png(image: Tensor, texts: PngInfo | None, compress_level: int) -> bytes:
+    """Encode one image; 8 bits by truncation, as ComfyUI does.
+
+    Args:
+        image: RGB or RGBA, clipped to 0..1. [H,W,C]
+        texts: chunks to add.
+        compress_level: of zlib, 0..9.
+    """
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=texts, compress_level=compress_level)
+    return buffer.getvalue()

@@ -1,0 +1,222 @@
+"""The program that the nodes run in: ComfyUI, or the headless runner.
+
+The host is ComfyUI if and only if its server is running in this process. That its modules can be
+imported proves nothing: a checkout may merely be on the path. Nodes ask here for folders, progress,
+interruption and the device, and never look at the host themselves.
+
+Not here: file names (`naming`), reading or writing images (`core`, the output nodes).
+Sources: ComfyUI 0.8 `folder_paths`, `comfy.utils`, `comfy.model_management`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from llmseg.errors import InputError
+
+from .naming import SaveTarget, fill_tokens, next_number
+
+if TYPE_CHECKING:
+    import torch
+
+ROOTS = ("input", "output", "temp")
+MODEL_KINDS = ("llmseg", "clip_vision", "text_encoders", "clip")  # ComfyUI's names for model folders
+MODELS_VARIABLE = "LLMSEG_MODELS"
+
+
+@dataclass(frozen=True)
+class HeadlessHost:
+    """What the runner decides for the nodes.
+
+    Args:
+        input_folder: root of every file that a workflow reads.
+        output_folder: root of every file that a workflow writes.
+        temp_folder: root of previews.
+        device: a torch device name.
+        on_progress: called with (done, total) of the running node; what it raises stops the node.
+        save_metadata: whether images carry the prompt and the workflow.
+        trusted_files: files that the person typed on the command line, as the workflow now names
+            them; the only ones that may lie outside the roots.
+    """
+
+    input_folder: Path
+    output_folder: Path
+    temp_folder: Path
+    device: str = "cpu"
+    on_progress: Callable[[int, int], None] | None = None
+    save_metadata: bool = True
+    trusted_files: frozenset[Path] = frozenset()
+
+
+class ProgressBar:
+    """Counts the steps of one node and tells the host."""
+
+    def __init__(self, total: int, report: Callable[[int, int], object] | None) -> None:
+        self.total = total
+        self.done = 0
+        self._report = report
+
+    def update(self, n: int = 1) -> None:
+        """Add `n` steps; raises where the host was told to stop."""
+        self.done = min(self.total, self.done + n)
+        if self._report is not None:
+            self._report(self.done, self.total)
+
+
+_headless = HeadlessHost(Path("input"), Path("output"), Path("temp"))
+
+
+def use_headless(host: HeadlessHost) -> HeadlessHost:
+    """Choose the headless host from now on; answers the one before. A running ComfyUI still wins."""
+    global _headless
+    previous, _headless = _headless, host
+    return previous
+
+
+def in_comfyui() -> bool:
+    """Whether ComfyUI's server runs in this process."""
+    prompt_server = getattr(sys.modules.get("server"), "PromptServer", None)
+    return getattr(prompt_server, "instance", None) is not None
+
+
+def is_trusted(name: str) -> bool:
+    """Whether the person named this file on the command line, not the workflow alone."""
+    return not in_comfyui() and Path(name) in _headless.trusted_files
+
+
+def input_path(name: str, *, place: str = "image") -> Path:
+    """Find the file that an annotated name means: `x.png`, `sub/x.png [output]`.
+
+    Raises:
+        InputError: the path leaves its root, links followed. The file itself may be missing.
+    """
+    if is_trusted(name):
+        return Path(name)
+    kind = next((root for root in ROOTS if name.endswith(f"[{root}]")), None)
+    # ComfyUI cuts a fixed length: the brackets and whatever one character stands before them.
+    bare = name if kind is None else name[: -len(f" [{kind}]")]
+    return _inside(kind or "input", bare, place=place, expected="a file")
+
+
+def list_inputs(extensions: Collection[str]) -> list[str]:
+    """Names of the files directly in the input folder that end in one of `extensions`, sorted."""
+    folder = _root("input")
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in extensions and entry.is_file())
+
+
+def save_target(prefix: str, root: str = "output", width: int = 0, height: int = 0) -> SaveTarget:
+    """Turn a filename prefix into a folder that exists and the next free number.
+
+    Args:
+        prefix: may hold sub-folders and %width%, %height%, %year%, %month%, %day%, %hour%,
+            %minute%, %second% (local time).
+        root: output or temp.
+        width: of the first image, for its token.
+        height: the same.
+
+    Raises:
+        InputError: the folder lies outside the root, links followed.
+    """
+    name = os.path.normpath(fill_tokens(prefix, width, height))
+    subfolder, stem = os.path.split(name)
+    folder = _inside(root, subfolder, place="filename_prefix", expected="a name", shown=prefix)
+    if in_comfyui():
+        save_path = _comfy("folder_paths").get_save_image_path
+        where, stem, counter, subfolder, _ = save_path(prefix, str(_root(root)), width, height)
+        return SaveTarget(Path(where), stem, counter, subfolder, root)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make folder {subfolder!r}: {error.strerror}; expected a writable {root} folder.",
+            place="filename_prefix",
+        ) from error
+    return SaveTarget(folder, stem, next_number(folder, stem), subfolder, root)
+
+
+def progress(total: int) -> ProgressBar:
+    """A bar for `total` steps; updating it is also where a stopped run ends."""
+    if in_comfyui():
+        return ProgressBar(total, _comfy("comfy.utils").ProgressBar(total).update_absolute)
+    return ProgressBar(total, _headless.on_progress)
+
+
+def check_interrupted() -> None:
+    """Raise where ComfyUI's user pressed stop; in a shell Ctrl-C arrives by itself."""
+    if in_comfyui():
+        _comfy("comfy.model_management").throw_exception_if_processing_interrupted()
+
+
+def torch_device() -> torch.device:
+    """The device that models run on."""
+    import torch
+
+    if in_comfyui():
+        chosen: torch.device = _comfy("comfy.model_management").get_torch_device()
+        return chosen
+    try:
+        return torch.device(_headless.device)
+    except RuntimeError as error:
+        raise InputError(
+            f"unknown device {_headless.device!r}; expected a torch device such as cpu, cuda or cuda:1.",
+            place="device",
+        ) from error
+
+
+def model_folders() -> list[Path]:
+    """Folders that CLIP checkpoints are looked for in, best first; some may not exist.
+
+    ComfyUI: `models/llmseg`, which this call registers so that extra_model_paths.yaml may add to it,
+    then the folders for CLIP towers. Headless: those of LLMSEG_MODELS, separated as in PATH, or
+    else `models/llmseg` below the current folder, where a ComfyUI checkout has them too.
+    """
+    if not in_comfyui():
+        listed = os.environ.get(MODELS_VARIABLE, "").split(os.pathsep)
+        return [Path(folder) for folder in listed if folder] or [Path("models", "llmseg")]
+    paths = _comfy("folder_paths")
+    paths.add_model_folder_path("llmseg", str(Path(paths.models_dir, "llmseg")))
+    known = [kind for kind in MODEL_KINDS if kind in paths.folder_names_and_paths]
+    return list(dict.fromkeys(Path(folder) for kind in known for folder in paths.get_folder_paths(kind)))
+
+
+def metadata_enabled() -> bool:
+    """Whether saved images may carry the prompt and the workflow."""
+    if in_comfyui():
+        return not _comfy("comfy.cli_args").args.disable_metadata
+    return _headless.save_metadata
+
+
+def _comfy(module: str) -> ModuleType:
+    return importlib.import_module(module)
+
+
+def _root(kind: str) -> Path:
+    if in_comfyui():
+        return Path(_comfy("folder_paths").get_directory_by_type(kind))
+    folder: Path = getattr(_headless, f"{kind}_folder")
+    return folder
+
+
+def _inside(kind: str, name: str, *, place: str, expected: str, shown: str = "") -> Path:
+    """Resolve `name` below a root; `shown` is what the message quotes instead."""
+    wanted = f"expected {expected} inside it."
+    try:
+        root = _root(kind).resolve()
+        path = (root / name).resolve()
+        os.fsencode(shown or name)
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a lone surrogate, a zero byte
+        raise InputError(
+            f"path {shown or name!r} cannot be used in the {kind} folder; {wanted}", place=place
+        ) from error
+    if "\0" in (shown or name) or not path.is_relative_to(root):  # Windows resolves a zero byte without complaint
+        raise InputError(f"path {shown or name!r} leaves the {kind} folder; {wanted}", place=place)
+    return path

@@ -1,0 +1,193 @@
+"""Nodes from a label map to masks, pictures and files; and everything at once.
+
+Not here: how labels are made (`maps`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmseg.files import write_labels
+from llmseg.labels import label_phrases
+from llmseg.options import LIBRARY, MIN_AREA, MODE, MODEL, OPACITY, THRESHOLD
+from llmseg.pipeline import SegmentOptions, segment
+from llmseg.rendering import draw_results, format_areas
+from llmseg.types import LabelMap
+
+from . import host
+from .maps import LLMSegLoadEncoder, report_windows
+from .sockets import LABEL_MAP, choice, decimal, socket, switch, text, to_image, to_images, to_mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CATEGORY = "llmseg/output"
+LABELS_IN = socket(LABEL_MAP, "One label per pixel.")
+
+
+class LLMSegSelectMask:
+    """The mask of one class."""
+
+    DESCRIPTION = "The mask of one class by name; all zero where the class was not found."
+    CATEGORY = CATEGORY
+    RETURN_TYPES = ("MASK",)
+    OUTPUT_TOOLTIPS = ("White where the class is.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"label_map": LABELS_IN, "class_name": text("dog", "One of the class names.")}}
+
+    def execute(self, label_map: LabelMap, class_name: str) -> tuple[Tensor]:
+        return (to_mask(label_map.mask(class_name)),)
+
+
+class LLMSegClassMasks:
+    """The masks of all classes."""
+
+    DESCRIPTION = "One mask per class, as a list in label order; an absent class is an all-zero mask."
+    CATEGORY = CATEGORY
+    RETURN_TYPES = ("MASK", "STRING")
+    RETURN_NAMES = ("masks", "class_names")
+    OUTPUT_TOOLTIPS = ("One mask batch per class.", "The class name of each mask.")
+    OUTPUT_IS_LIST = (True, True)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"label_map": LABELS_IN}}
+
+    def execute(self, label_map: LabelMap) -> tuple[list[Tensor], list[str]]:
+        return [to_mask(label_map.mask(name)) for name in label_map.names], list(label_map.names)
+
+
+class LLMSegOverlay:
+    """The picture coloured by class."""
+
+    DESCRIPTION = "Colours the picture by class, with a legend of the classes found and their areas."
+    CATEGORY = CATEGORY
+    RETURN_TYPES = ("IMAGE",)
+    OUTPUT_TOOLTIPS = ("The coloured picture.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "label_map": LABELS_IN,
+                "image": socket("IMAGE", "The picture that was labelled."),
+                "opacity": decimal(OPACITY),
+                "legend": switch(True, "Whether the classes found are listed beside the picture."),
+            }
+        }
+
+    def execute(self, label_map: LabelMap, image: Tensor, opacity: float, legend: bool) -> tuple[Tensor]:
+        return (to_image(draw_results(label_map, to_images(image), opacity=opacity, legend=legend)),)
+
+
+class LLMSegExplain:
+    """Which phrase won where."""
+
+    DESCRIPTION = "Shows which phrase of each class won where: the reason behind the labels."
+    CATEGORY = CATEGORY
+    RETURN_TYPES = ("IMAGE", "STRING")
+    RETURN_NAMES = ("image", "table")
+    OUTPUT_TOOLTIPS = ("The picture coloured by winning phrase.", "Area per class and phrase.")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        image = socket("IMAGE", "The picture that was labelled.")
+        return {"required": {"label_map": LABELS_IN, "image": image, "opacity": decimal(OPACITY)}}
+
+    def execute(self, label_map: LabelMap, image: Tensor, opacity: float) -> tuple[Tensor, str]:
+        phrases = label_phrases(label_map)
+        return to_image(draw_results(phrases, to_images(image), opacity=opacity)), format_areas(phrases)
+
+
+class LLMSegSaveLabels:
+    """Writes what other programs read."""
+
+    DESCRIPTION = "Writes a label PNG, a JSON with names, colours and areas, and one mask PNG per class."
+    CATEGORY = CATEGORY
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "label_map": LABELS_IN,
+                "filename_prefix": text("llmseg/labels", "Start of the file names, sub-folders allowed."),
+                "masks": switch(True, "Whether each class is also written as a mask of its own."),
+            }
+        }
+
+    def execute(self, label_map: LabelMap, filename_prefix: str, masks: bool) -> dict[str, Any]:
+        target = host.save_target(filename_prefix)
+        written = []
+        for index in range(len(label_map.labels)):
+            name = target.filename(index, "").rstrip("_")
+            written += write_labels(label_map, target.folder, name, index=index, masks=masks)
+        place = {"subfolder": target.subfolder, "type": target.kind}
+        return {"ui": {"files": [{"filename": path.name, **place} for path in written]}}
+
+
+class LLMSegSegment:
+    """Everything in one node, for people in a hurry."""
+
+    DESCRIPTION = "Finds the named classes in a picture: all stages in one node, with the model's own settings."
+    CATEGORY = "llmseg"
+    RETURN_TYPES = (LABEL_MAP, "IMAGE", "STRING")
+    RETURN_NAMES = ("label_map", "overlay", "table")
+    OUTPUT_TOOLTIPS = ("One label per pixel.", "The picture coloured by class.", "Area per class.")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        models = LLMSegLoadEncoder.INPUT_TYPES()["required"]["model"]
+        own = "Own subclasses, 'dog: poodle, beagle' one class a line; used instead of the library when not empty."
+        return {
+            "required": {
+                "image": socket("IMAGE", "One or more pictures of one size."),
+                "class_names": text("dog, car, tree", "Class names, separated by commas.", multiline=True),
+                "model": models,
+                "library": choice(LIBRARY),
+                "mode": choice(MODE),
+                "threshold": decimal(THRESHOLD),
+                "min_area": decimal(MIN_AREA),
+            },
+            "optional": {"subclasses": text("", own, multiline=True)},
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, model: str | None) -> bool | str:
+        return LLMSegLoadEncoder.VALIDATE_INPUTS(model)
+
+    def execute(
+        self,
+        image: Tensor,
+        class_names: str,
+        model: str,
+        library: str,
+        mode: str,
+        threshold: float,
+        min_area: float,
+        subclasses: str = "",
+    ) -> tuple[LabelMap, Tensor, str]:
+        (encoder,) = LLMSegLoadEncoder().execute(model, "auto")
+        options = SegmentOptions(mode=mode, threshold=threshold, min_area=min_area)
+        source, images = subclasses.strip() or library, to_images(image)
+        result = segment(images, class_names, source, encoder=encoder, options=options, on_batch=report_windows())
+        return result, to_image(draw_results(result, images)), format_areas(result)
+
+
+NODES = {
+    "LLMSegSelectMask": (LLMSegSelectMask, "Select Mask"),
+    "LLMSegClassMasks": (LLMSegClassMasks, "Class Masks"),
+    "LLMSegOverlay": (LLMSegOverlay, "Overlay"),
+    "LLMSegExplain": (LLMSegExplain, "Explain Labels"),
+    "LLMSegSaveLabels": (LLMSegSaveLabels, "Save Labels"),
+    "LLMSegSegment": (LLMSegSegment, "Segment by Name"),
+}

@@ -1,0 +1,75 @@
+"""Socket names, the input declarations of V1 classes, and the step between host and library tensors.
+
+Not here: any node.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmseg.errors import InputError
+from llmseg.options import Choice, Number
+
+if TYPE_CHECKING:
+    import torch
+
+CLASS_NAMES = "LLMSEG_CLASS_NAMES"
+EXPANSION = "LLMSEG_EXPANSION"
+ENCODER = "LLMSEG_ENCODER"
+TEXT_BANK = "LLMSEG_TEXT_BANK"
+PATCH_FEATURES = "LLMSEG_PATCH_FEATURES"
+SCORE_MAPS = "LLMSEG_SCORE_MAPS"
+CLASS_MAPS = "LLMSEG_CLASS_MAPS"
+LABEL_MAP = "LLMSEG_LABEL_MAP"
+
+Input = tuple[Any, dict[str, Any]]
+
+
+def socket(kind: str, tooltip: str) -> Input:
+    """An input that is only ever linked."""
+    return kind, {"tooltip": tooltip}
+
+
+def choice(option: Choice) -> Input:
+    """A combo over a table of `llmseg.options`."""
+    return option.choices, {"default": option.default, "tooltip": option.help}
+
+
+def integer(option: Number) -> Input:
+    """A whole number with the limits of `llmseg.options`."""
+    limits = {"min": int(option.minimum), "max": int(option.maximum), "step": int(option.step)}
+    return "INT", {"default": int(option.default), **limits, "tooltip": option.tooltip}
+
+
+def decimal(option: Number) -> Input:
+    """A number with the limits of `llmseg.options`."""
+    limits = {"min": option.minimum, "max": option.maximum, "step": option.step, "round": False}
+    return "FLOAT", {"default": option.default, **limits, "tooltip": option.tooltip}
+
+
+def text(default: str, tooltip: str, *, multiline: bool = False) -> Input:
+    """A line or a field of text."""
+    return "STRING", {"default": default, "multiline": multiline, "tooltip": tooltip}
+
+
+def switch(default: bool, tooltip: str) -> Input:
+    """A yes or no."""
+    return "BOOLEAN", {"default": default, "tooltip": tooltip}
+
+
+def to_images(image: torch.Tensor) -> torch.Tensor:
+    """The host's IMAGE [B,H,W,1, 3 or 4] as the library's RGB batch. [B,3,H,W]"""
+    if image.ndim != 4:
+        raise InputError(f"shape {list(image.shape)}; expected IMAGE [B,H,W,3].", place="image")
+    colours = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
+    return colours.movedim(-1, 1).float()
+
+
+def to_image(images: torch.Tensor) -> torch.Tensor:
+    """The library's batch [B,3,H,W] as the host's IMAGE. [B,H,W,3]"""
+    return images.movedim(1, -1).cpu().contiguous()
+
+
+def to_mask(masks: torch.Tensor) -> torch.Tensor:
+    """Anything [B,H,W] as the host's MASK: float32 on the CPU. [B,H,W]"""
+    return masks.float().cpu()
