@@ -16,6 +16,8 @@ from .files import read_image
 from .options import SCENE
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -58,7 +60,7 @@ def world_classes() -> WorldClasses:
     return WorldClasses(tuple(listed["labels"]), tuple(superclass.get(name, name) for name in listed["labels"]))
 
 
-def _folder() -> resources.abc.Traversable:
+def _folder() -> Traversable:
     return resources.files(__package__).joinpath("data").joinpath("world")
 
 

@@ -229,8 +229,8 @@ MODEL_DEFAULTS: Mapping[str, EngineDefaults] = MappingProxyType(
             window=96,
             stride=48,
             resize=0,
-            temperature=0.1,
-            include_names=False,
+            temperature=0.07,
+            include_names=True,
             logit_scale=20.0,
         ),
     }

@@ -102,6 +102,14 @@ def test_load_mixed_alpha_gives_masks_of_one_size(nodes: Any, host: Any, tmp_pat
     assert masks[:, 0, 0].tolist() == pytest.approx([0.0, 0.8])
 
 
+def test_load_takes_only_the_first_view_of_a_stereo_picture(nodes: Any, host: Any, tmp_path: Path) -> None:
+    left, right = Image.new("RGB", (6, 4), "red"), Image.new("RGB", (6, 4), "blue")
+    left.save(tmp_path / "input" / "x.mpo", save_all=True, append_images=[right])
+    images, _ = load(nodes, "x.mpo")
+    assert images.shape == (1, 4, 6, 3)
+    assert images[0, 0, 0].round().tolist() == [1, 0, 0]
+
+
 def test_load_turns_the_image_as_exif_says(nodes: Any, host: Any, tmp_path: Path) -> None:
     pixels = random_pixels(2, 3, 3)
     exif = Image.Exif()
@@ -257,9 +265,9 @@ def test_scale_lanczos_goes_through_eight_bits(nodes: Any) -> None:
 @pytest.mark.parametrize("method", ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"])
 def test_scale_knows_every_method(nodes: Any, method: str) -> None:
     assert method in node(nodes, "ImageScale").INPUT_TYPES()["required"]["upscale_method"][0]
-    flat = torch.full((2, 4, 7, 4), 0.2)
+    flat = torch.full((2, 4, 7, 3), 0.2)
     (scaled,) = node(nodes, "ImageScale").upscale(flat, method, 5, 3, "center")
-    torch.testing.assert_close(scaled, torch.full((2, 3, 5, 4), 0.2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(scaled, torch.full((2, 3, 5, 3), 0.2), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -149,14 +149,17 @@ def test_input_path_stays_inside_its_root(host: Any, name: str, message: str | N
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png"])
+LONE = pytest.param("\ud800.png", marks=pytest.mark.skipif(os.name == "nt", reason="Windows allows it"))
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", LONE])
 def test_input_path_refuses_names_that_no_file_can_have(host: Any, name: str) -> None:
     with pytest.raises(InputError, match=re.escape(f"image: path {name!r} ")):
         host.input_path(name)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="making links needs rights on Windows")
-def test_links_are_followed_before_the_guard(host: Any, tmp_path: Path) -> None:
+def test_links_are_followed_before_the_guard(nodes: Any, host: Any, tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(b"")
     (tmp_path / "input" / "link.png").symlink_to(tmp_path / "secret.png")
     (tmp_path / "output" / "away").symlink_to(tmp_path)
@@ -165,6 +168,8 @@ def test_links_are_followed_before_the_guard(host: Any, tmp_path: Path) -> None:
         host.input_path("link.png")
     with pytest.raises(InputError, match="path 'away/x' leaves the output folder"):
         host.save_target("away/x")
+    with pytest.raises(InputError, match="'loop'"):  # refused here or there, as Python's version has it
+        nodes("core.loading").image_file("loop")
 
 
 def test_only_files_typed_by_the_person_may_lie_elsewhere(host: Any, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ..errors import located
@@ -52,7 +53,7 @@ class EditorNode:
     Args:
         values: widget values by input name; empty for instances and unknown classes.
         sockets: slots in the editor's order, because bypassing indexes into it.
-        promoted: names whose file entry says that a widget stands behind them, known to the class or not.
+        widget_links: links that reach an input which the file, though perhaps not the class, gives a widget.
         saved: the raw `widgets_values`, for instances and nodes without a class.
     """
 
@@ -63,7 +64,7 @@ class EditorNode:
     definition: NodeDefinition | None
     values: dict[str, Any]
     sockets: list[Socket]
-    promoted: frozenset[str]
+    widget_links: frozenset[str]
     output_types: list[str]
     output_links: list[list[str]]
     saved: Sequence[Any] | Mapping[str, Any]
@@ -89,11 +90,23 @@ class EditorGraph:
     inputs: list[Port] = field(default_factory=list)
     outputs: list[Port] = field(default_factory=list)
 
+    @cached_property
+    def links_by_input(self) -> dict[int, dict[str, Link]]:
+        """The links that start at each definition input."""
+        found: dict[int, dict[str, Link]] = {}
+        for link in self.links.values():
+            if link.origin == INPUT_SIDE:
+                found.setdefault(link.slot, {})[link.id] = link
+        return found
+
+    @cached_property
+    def link_by_output(self) -> dict[int, Link]:
+        """The link that ends at each definition output; the first one counts."""
+        return {link.target_slot: link for link in reversed(list(self.links.values())) if link.target == OUTPUT_SIDE}
+
     def targets_of_input(self, number: int) -> list[tuple[EditorNode, Socket]]:
         """The inner sockets fed by definition input `number`; the first one rules (see `subgraphs`)."""
-        fed = {
-            link.id: link for link in self.links.values() if link.origin == INPUT_SIDE and link.slot == number
-        }
+        fed = self.links_by_input.get(number, {})
         listed = [link_id for link_id in self.inputs[number].link_ids if link_id in fed]
         found = []
         for link_id in dict.fromkeys([*listed, *fed]):
@@ -190,7 +203,7 @@ class _Reader:
             definition=definition,
             values=values,
             sockets=sockets,
-            promoted=frozenset(row.name for row in rows if row.widget),
+            widget_links=frozenset(row.link for row in rows if row.widget and row.link is not None),
             output_types=output_types,
             output_links=[[str(i) for i in row.get("links") or []] for row in record.get("outputs") or []],
             saved=saved,

@@ -36,6 +36,7 @@ class Scope:
         self.overrides: dict[tuple[str, str], Any] = {}
         self._promoted: dict[str, Any] = {}  # host values that stand at entries of inner widgets
         self._hosts: dict[int, Any] = {}
+        self._backed: dict[int, bool] = {}
 
     def value_of(self, node: EditorNode, name: str) -> Any:
         """What widget `name` of inner node `node` holds at this place."""
@@ -43,23 +44,25 @@ class Scope:
         return node.values.get(name, MISSING) if override is MISSING else override
 
     def is_widget_backed(self, number: int) -> bool:
-        """Whether definition input `number` reaches a widget; a Reroute in between breaks it."""
+        """Whether definition input `number` reaches a widget; a Reroute in between breaks it.
+
+        The file's word counts as much as the class's: an input whose widget the class has lost keeps its rank.
+        """
+        if number not in self._backed:
+            self._backed[number] = self._find_widget(number)
+        return self._backed[number]
+
+    def _find_widget(self, number: int) -> bool:
         for node, socket in self.graph.targets_of_input(number):
-            if node.type == "Reroute":
-                continue
-            if socket.widget or socket.name in node.promoted:
-                return True
             inner = self.children.get(node.id)
-            if inner and any(
-                port.name == socket.name and inner.is_widget_backed(index)
-                for index, port in enumerate(inner.graph.inputs)
-            ):
+            if socket.widget or (inner and inner.has_widget_for(socket.name)):
                 return True
-        # A row that fed a widget which the class has lost is no socket any more, but it still holds a rank.
-        return any(
-            row.origin == INPUT_SIDE and row.slot == number and self._lost_widget(row.target, row.id)
-            for row in self.graph.links.values()
-        )
+        fed = self.graph.links_by_input.get(number, {}).values()
+        return any(link.target in self.graph.nodes and link.id in self.graph.nodes[link.target].widget_links for link in fed)
+
+    def has_widget_for(self, name: str) -> bool:
+        """Whether the definition input called `name` is widget-backed."""
+        return any(port.name == name and self.is_widget_backed(index) for index, port in enumerate(self.graph.inputs))
 
     def host_value(self, number: int) -> Any:
         """The value of definition input `number` on this instance, `MISSING` if there is none."""
@@ -108,8 +111,6 @@ class Scope:
             return MISSING
         backed = [index for index in range(len(self.graph.inputs)) if self.is_widget_backed(index)]
         saved, named = self.instance.saved, self.instance.named
-        if number not in backed:
-            return MISSING
         name = self.graph.inputs[number].name
         if isinstance(saved, Mapping):
             return saved.get(name, MISSING)
@@ -117,10 +118,6 @@ class Scope:
             return named[name]
         rank = backed.index(number)
         return saved[rank] if rank < len(saved) else MISSING
-
-    def _lost_widget(self, target: str, link_id: str) -> bool:
-        node = self.graph.nodes.get(target)
-        return bool(node and node.lost_links.get(link_id))
 
     def take_promoted_values(self) -> None:
         """Read the values that the instance holds for single inner widgets; they act at this place only."""

@@ -55,7 +55,8 @@ class Canvas:
             total += np.float32(weight) * np.asarray(smooth)
             weights += weight
             weight *= persistence
-        return total / np.float32(weights)
+        mean: Field = total / np.float32(weights)
+        return mean
 
     def vary(self, colour: Colour, spread: float = 18) -> Field:
         """A colour near the given one. [3]"""
@@ -76,8 +77,7 @@ class Canvas:
 
 def _blend(ends: tuple[Field, Field], amount: Field) -> Picture:
     weight = np.clip(amount, 0, 1)[..., None].astype(np.float32)
-    blended: Picture = ends[0] * (1 - weight) + ends[1] * weight
-    return blended
+    return ends[0] * (1 - weight) + ends[1] * weight
 
 
 def _grass(canvas: Canvas, _: Field) -> Picture:
@@ -100,7 +100,8 @@ def _water(canvas: Canvas, clouds: Field) -> Picture:
 def _sky(canvas: Canvas, _: Field) -> Picture:
     picture = _blend(canvas.ramp((90, 160, 235), (190, 220, 250)), canvas.rows())
     cloud = np.clip(canvas.noise(4, (0.7, 1.4), 0.5) * 3 - 1.6, 0, 1)[..., None]
-    return picture * (1 - cloud) + 250 * cloud
+    clouded: Picture = picture * (1 - cloud) + 250 * cloud
+    return clouded
 
 
 def _snow(canvas: Canvas, clouds: Field) -> Picture:
