@@ -118,7 +118,7 @@ def _in_order(root: Scope) -> Iterator[tuple[Scope, EditorNode]]:
     while pending:
         scope, node = pending.pop()
         inner = scope.children.get(node.id)
-        if inner is not None:
+        if inner is not None and node.mode not in (MUTED, BYPASSED):
             pending += [(inner, inner_node) for inner_node in reversed(inner.graph.nodes.values())]
         elif _runs(scope, node) and not (scope is root and _is_index(node.id)):
             yield scope, node

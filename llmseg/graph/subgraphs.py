@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError
-from .records import BYPASSED, INPUT_SIDE, MUTED, Drawing, EditorGraph, EditorNode
+from .records import INPUT_SIDE, Drawing, EditorGraph, EditorNode
 
 __all__ = ["MISSING", "Scope", "cut_promoted_links", "place_instances"]
 
@@ -138,7 +138,7 @@ class Scope:
 def place_instances(drawing: Drawing) -> list[Scope]:
     """All places of the drawing, the root first, each before the places inside it.
 
-    Muted and bypassed instances are not entered.
+    Muted and bypassed instances are places too: nothing inside them runs, but their values may be asked for.
 
     Raises:
         InputError: a definition contains itself, or there are too many nodes.
@@ -152,7 +152,7 @@ def place_instances(drawing: Drawing) -> list[Scope]:
             raise InputError(f"{problem} Does a definition contain itself?", place=f"subgraph {scope.graph.name!r}")
         for node in scope.graph.nodes.values():
             definition = drawing.subgraphs.get(node.type)
-            if definition is not None and node.mode not in (MUTED, BYPASSED):
+            if definition is not None:
                 scope.children[node.id] = Scope(definition, node, scope)
                 scopes.append(scope.children[node.id])
     for scope in scopes:

@@ -1,0 +1,206 @@
+"""Checks a whole prompt before anything runs: every problem at once, sorted, and what can still run.
+
+Only nodes that an output needs are checked. Nothing recurses, so a chain of any length is fine.
+Not here: the rules for one input (`checks`), exit codes.
+
+Sources: the ComfyUI server (``execution.py``), restated; cycles and unknown classes are reported as problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+
+from ..errors import InputError, nearest
+from .checks import Fault, NodeChecker
+from .definitions import NodeDefinition
+from .places import node_place, node_sort_key
+from .shapes import is_link, prompt_faults
+
+__all__ = ["Problem", "Validation", "validate_prompt"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why an output cannot run.
+
+    Args:
+        node_id: the node at fault, empty if the prompt as a whole is.
+        type: the server's name for this kind of error.
+        message: one complete line.
+        dependent_outputs: the outputs that cannot run because of it.
+    """
+
+    node_id: str
+    class_type: str
+    title: str
+    input_name: str
+    type: str
+    message: str
+    dependent_outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The verdict.
+
+    Args:
+        prompt: a copy with coerced constants, the one to run.
+        outputs: the output nodes that can run, in the order of the prompt.
+        problems: sorted by node; empty if all is well.
+        warnings: lines about nodes that no output needs.
+    """
+
+    prompt: dict[str, Any]
+    outputs: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def validate_prompt(
+    prompt: Mapping[str, Any], node_classes: Mapping[str, type], *, targets: Collection[str] | None = None
+) -> Validation:
+    """Check everything that the outputs of `prompt` need.
+
+    Args:
+        prompt: the API form; it is not changed.
+        node_classes: the registry.
+        targets: ids of the outputs wanted; all of them if None.
+    """
+    faults = prompt_faults(prompt)
+    if faults:
+        return Validation(dict(prompt), (), tuple(Problem("", "", "", "", "invalid_prompt", line) for line in faults))
+    return _Validator(prompt, node_classes).validate(targets)
+
+
+class _Validator:
+    def __init__(self, prompt: Mapping[str, Any], node_classes: Mapping[str, type]) -> None:
+        self.prompt = {key: {**node, "inputs": dict(node.get("inputs", {}))} for key, node in prompt.items()}
+        self.node_classes = node_classes
+        self.definitions: dict[str, NodeDefinition] = {}
+        self.broken: dict[str, str] = {}
+        for class_type in dict.fromkeys(node["class_type"] for node in self.prompt.values()):
+            if class_type in node_classes:
+                try:
+                    self.definitions[class_type] = NodeDefinition.from_class(class_type, node_classes[class_type])
+                except InputError as error:
+                    self.broken[class_type] = str(error)
+
+    def validate(self, targets: Collection[str] | None) -> Validation:
+        outputs = [
+            node_id
+            for node_id, node in self.prompt.items()
+            if self._is_output(node["class_type"]) and (targets is None or node_id in targets)
+        ]
+        graph = self._ancestors(outputs)
+        unknown = {node_id for node_id, node in self.prompt.items() if node["class_type"] not in self.definitions}
+        found = {node_id: [self._unusable(node_id)] for node_id in unknown if node_id in graph or not outputs}
+        # Consumers before sources: the reverse of the order in which the components are reported below.
+        components = [set(component) for component in nx.strongly_connected_components(graph)]
+        needed_by = self._outputs_by_node(graph, components, outputs)
+        checker = NodeChecker(self.prompt, self.definitions, self.node_classes)
+        bad: set[str] = set()
+        for component in reversed(components):
+            for node_id in component:
+                if node_id not in unknown:
+                    self.prompt[node_id]["inputs"], faults = checker.check(node_id)
+                    if faults:
+                        found.setdefault(node_id, []).extend(faults)
+            cycle = _cycle_through(graph, component)
+            if cycle:
+                found.setdefault(cycle[0], []).append(_cycle_fault(cycle))
+            upstream = {source for node_id in component for source in graph.predecessors(node_id)}
+            if cycle or not bad.isdisjoint(upstream) or any(node_id in found for node_id in component):
+                bad |= component
+        problems = [*self._missing_outputs(outputs), *self._problems(found, needed_by, outputs)]
+        idle = sorted(unknown - set(found), key=node_sort_key)
+        warnings = tuple(f"{node_place(node_id)}: {self._unusable(node_id).text} No output needs it." for node_id in idle)
+        runnable = tuple(node_id for node_id in outputs if node_id not in bad)
+        return Validation(self.prompt, runnable, tuple(problems), warnings)
+
+    def _is_output(self, class_type: str) -> bool:
+        definition = self.definitions.get(class_type)
+        return definition is not None and definition.output_node
+
+    def _ancestors(self, outputs: list[str]) -> nx.DiGraph[str]:
+        """Every node that the outputs need; edges from source to consumer."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(outputs)
+        pending = list(reversed(outputs))
+        while pending:
+            node_id = pending.pop()
+            for value in self.prompt[node_id]["inputs"].values():
+                if is_link(value) and value[0] in self.prompt:
+                    if value[0] not in graph:
+                        pending.append(value[0])
+                    graph.add_edge(value[0], node_id)
+        return graph
+
+    def _outputs_by_node(
+        self, graph: nx.DiGraph[str], components: list[set[str]], outputs: list[str]
+    ) -> dict[str, int]:
+        """For each node a bit mask of the outputs that need it: sets of names would grow quadratically."""
+        bits = {node_id: 1 << number for number, node_id in enumerate(outputs)}
+        masks: dict[str, int] = {}
+        for component in components:
+            mask = 0
+            for node_id in component:
+                mask |= bits.get(node_id, 0)
+                for consumer in graph.successors(node_id):
+                    mask |= masks.get(consumer, 0)
+            masks.update(dict.fromkeys(component, mask))
+        return masks
+
+    def _unusable(self, node_id: str) -> Fault:
+        class_type = self.prompt[node_id]["class_type"]
+        if class_type in self.broken:
+            return Fault("", "exception_during_validation", self.broken[class_type])
+        close = nearest(class_type, self.node_classes)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        text = f"unknown class {class_type!r}; expected a registered node.{hint}"
+        return Fault("", "missing_node_type", text)
+
+    def _missing_outputs(self, outputs: list[str]) -> Iterator[Problem]:
+        if not outputs:
+            text = "prompt: no output node; expected at least one node that saves or shows something."
+            yield Problem("", "", "", "", "prompt_no_outputs", text)
+
+    def _problems(
+        self, found: Mapping[str, list[Fault]], needed_by: Mapping[str, int], outputs: list[str]
+    ) -> Iterator[Problem]:
+        for node_id in sorted(found, key=node_sort_key):
+            node = self.prompt[node_id]
+            known = node["class_type"] in self.definitions
+            mask = needed_by.get(node_id, 0)
+            dependents = tuple(output for number, output in enumerate(outputs) if mask >> number & 1)
+            meta = node.get("_meta")
+            title = str(meta.get("title", "")) if isinstance(meta, Mapping) else ""
+            for fault in found[node_id]:
+                place = node_place(node_id, node["class_type"] if known else "", fault.input_name)
+                yield Problem(
+                    node_id=node_id,
+                    class_type=node["class_type"],
+                    title=title,
+                    input_name=fault.input_name,
+                    type=fault.type,
+                    message=f"{place}: {fault.text}",
+                    dependent_outputs=dependents,
+                )
+
+
+def _cycle_through(graph: nx.DiGraph[str], component: set[str]) -> list[str]:
+    """One cycle of a strongly connected component, starting at its first node; empty if there is none."""
+    first = min(component, key=node_sort_key)
+    if len(component) == 1 and not graph.has_edge(first, first):
+        return []
+    return [edge[0] for edge in nx.find_cycle(graph.subgraph(component), first)]
+
+
+def _cycle_fault(cycle: list[str]) -> Fault:
+    ids = [*cycle, cycle[0]]
+    route = " -> ".join(ids if len(ids) <= 12 else [*ids[:10], "...", ids[-1]])
+    text = f"the links form a cycle, {route}; expected links in one direction. Remove one of them."
+    return Fault("", "dependency_cycle", text)
