@@ -72,14 +72,18 @@ def _modes(images: Tensor, truth: Tensor) -> None:
             full, *halves = (measure(features, bank, truth, mode, temperature, weight) for bank in banks)
             half = sum(halves) / len(halves)
             rows.append(((full + half) / 2, full, half, mode, temperature, weight, include))
-    print("| mode | temperature | name_weight | include_names | full | half | mean |\n|---|---:|---:|---|---:|---:|---:|")
+    print(
+        "| mode | temperature | name_weight | include_names | full | half | mean |\n|---|---:|---:|---|---:|---:|---:|"
+    )
     for mean, full, half, mode, temperature, weight, include in sorted(rows, reverse=True):
         shown = ["-" if number < 0 else f"{number:g}" for number in (temperature, weight)]
         print(f"| {mode} | {shown[0]} | {shown[1]} | {include} | {full:.1f} | {half:.1f} | {mean:.1f} |")
     _scales(features, truth, rows)
 
 
-def _scales(features: PatchFeatures, truth: Tensor, rows: list[tuple[float, float, float, str, float, float, str]]) -> None:
+def _scales(
+    features: PatchFeatures, truth: Tensor, rows: list[tuple[float, float, float, str, float, float, str]]
+) -> None:
     encoder = load_encoder()
     _, _, _, mode, temperature, _, include = max(rows)
     bank = build_text_bank(encoder, full_expansion(), "auto", include)

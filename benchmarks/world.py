@@ -63,7 +63,9 @@ def measure(
     return 100 * mean_iou(confusion_matrix(predicted, truth, len(bank.classes.names)))
 
 
-def surprise(features: PatchFeatures, bank: TextBank, truth: Tensor, mode: str, temperature: float, scale: float) -> float:
+def surprise(
+    features: PatchFeatures, bank: TextBank, truth: Tensor, mode: str, temperature: float, scale: float
+) -> float:
     """Mean negative log-likelihood of the true class: what the logit scale is chosen by."""
     maps = assemble_classes(score_image(features, bank), mode, temperature=temperature)
     maps = replace(maps, logit_scale=scale)

@@ -69,8 +69,8 @@ def _off(phrases: Phrases) -> Tensor:
 
 
 def _paper(phrases: Phrases) -> Tensor:
-    logits = phrases.relevance / phrases.temperature  # [K]
-    raised = (logits - phrases.reduce(logits, "amax")[phrases.class_index]).exp()
+    best = phrases.reduce(phrases.relevance, "amax")[phrases.class_index]  # [K], taken out as in `_lme`
+    raised = ((phrases.relevance - best) / phrases.temperature).exp()
     weights = raised / phrases.reduce(raised, "sum")[phrases.class_index]
     return phrases.reduce(weights[:, None, None] * phrases.scores, "sum")
 
@@ -115,7 +115,7 @@ def assemble_classes(
 
     Raises:
         UnknownNameError: no such mode.
-        InputError: a temperature of 0 or a class without a phrase.
+        InputError: a temperature of 0, a weight beyond 0..1 or a class without a phrase.
     """
     import torch
 
@@ -124,8 +124,11 @@ def assemble_classes(
     assemble = lookup(ASSEMBLERS, mode, place="mode")
     if temperature == AUTO_NUMBER:
         temperature = defaults.temperature if mode == defaults.mode else MODE_TEMPERATURE.get(mode, 1.0)
-    if temperature <= 0:
+    if not 0 < temperature < float("inf"):
         raise InputError(f"{temperature!r}; expected a number above 0, or -1 for the model's own.", place="temperature")
+    name_weight = defaults.name_weight if name_weight == AUTO_NUMBER else name_weight
+    if not 0 <= name_weight <= 1:
+        raise InputError(f"{name_weight!r}; expected 0 to 1, or -1 for the model's own.", place="name_weight")
     bank = scores.bank
     if len(bank.class_index.unique()) != len(bank.classes.classes):
         raise InputError("a class has no phrase; expected at least its name.", place="text_bank")
@@ -137,7 +140,7 @@ def assemble_classes(
             scores.phrase_relevance(image),
             bank.class_index,
             temperature,
-            defaults.name_weight if name_weight == AUTO_NUMBER else name_weight,
+            name_weight,
         )
         maps.append(assemble(phrases))
         winners.append(torch.full_like(maps[-1], -1, dtype=torch.int64) if mode == "off" else _winners(phrases))
@@ -159,6 +162,6 @@ def _winners(phrases: Phrases) -> Tensor:
 
     best = phrases.reduce(phrases.scores, "amax")[phrases.class_index]  # [K,h,w]
     numbers = torch.arange(len(phrases.scores), device=best.device)[:, None, None]
-    # As floats, which have an infinity: exact far beyond any number of phrases.
-    candidates = torch.where(phrases.scores == best, -numbers.to(torch.float64), float("-inf"))
+    # As floats, which have an infinity: exact up to 16 million phrases. Not float64, which Apple's GPUs lack.
+    candidates = torch.where(phrases.scores == best, -numbers.to(torch.float32), float("-inf"))
     return (-phrases.reduce(candidates, "amax")).long()

@@ -83,25 +83,30 @@ def expand_from_text(classes: ClassList, text: str) -> Expansion:
     else:
         listed = _phrases_from_lines(text)
         source = "text"
-    names = {wording.casefold() for entry in classes.classes for wording in (entry.name, *entry.aliases)}
-    for name in listed:
-        if name.casefold() not in names:
+    owners = {wording.casefold(): entry for entry in classes.classes for wording in (entry.name, *entry.aliases)}
+    known: dict[str, list[Phrase]] = {}
+    for name, phrases in listed.items():
+        if name.casefold() not in owners:
             close = nearest(name, classes.names)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise InputError(
                 f"subclasses of {name!r}, which is not a class; expected one of {', '.join(classes.names)}.{hint}",
                 place="subclasses",
             )
-    return _collect(classes, {name.casefold(): phrases for name, phrases in listed.items()}, source=source)
+        known.setdefault(owners[name.casefold()].name.casefold(), []).extend(phrases)
+    return _collect(classes, known, source=source)
 
 
 def load_expansion(path: Path) -> Expansion:
     """Read an expansion saved by `save_expansion`.
 
     Raises:
-        InputError: missing, not JSON, or not an expansion.
+        InputError: missing, not JSON, not an expansion, or one without classes.
     """
-    return expansion_from_json(_parse_json(read_text(path, place="expansion"), path.name), place=path.name)
+    expansion = expansion_from_json(_parse_json(read_text(path, place="expansion"), path.name), place=path.name)
+    if not expansion.classes:
+        raise InputError("no class in 'classes'; expected one or more.", place=path.name)
+    return expansion
 
 
 def save_expansion(expansion: Expansion, path: Path) -> None:
@@ -120,7 +125,9 @@ def expansion_to_json(expansion: Expansion) -> dict[str, object]:
 
 
 def format_expansion(expansion: Expansion) -> str:
-    """One line per class that a person can read and `expand_from_text` can read back.
+    """One line per class that a person can read.
+
+    `expand_from_text` reads it back, unless a wording holds one of its own marks: `:`, `,` or `#`.
 
     >>> from llmseg.names import parse_names
     >>> print(format_expansion(expand_from_text(parse_names("dog, sky"), "dog: poodle, beagle")))
@@ -150,8 +157,8 @@ def _class_to_json(entry: ClassExpansion) -> dict[str, object]:
     }
 
 
-def _phrases_from_lines(text: str) -> dict[str, Sequence[Phrase]]:
-    listed: dict[str, Sequence[Phrase]] = {}
+def _phrases_from_lines(text: str) -> dict[str, list[Phrase]]:
+    listed: dict[str, list[Phrase]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.split("#")[0].strip()
         if not line:
@@ -160,16 +167,16 @@ def _phrases_from_lines(text: str) -> dict[str, Sequence[Phrase]]:
         if not colon or not name.strip():
             raise InputError(f"line {number}, {line[:40]!r}; expected 'class: subclass, subclass'.", place="subclasses")
         texts = [clean_phrase(part) for part in rest.split(",")]
-        listed[clean_phrase(name)] = [Phrase(item, "user", source="text") for item in texts if item]
+        listed.setdefault(clean_phrase(name), []).extend(Phrase(item, "user", source="text") for item in texts if item)
     return listed
 
 
-def _phrases_from_json(text: str) -> dict[str, Sequence[Phrase]]:
+def _phrases_from_json(text: str) -> dict[str, list[Phrase]]:
     value = _parse_json(text, "subclasses")
     if isinstance(value, dict) and "classes" not in value:
         value = {"classes": [{"name": name, "subclasses": items} for name, items in value.items()]}
     expansion = expansion_from_json(value, place="subclasses")
-    return {entry.class_name.name: entry.subclasses for entry in expansion.classes}
+    return {entry.class_name.name: list(entry.subclasses) for entry in expansion.classes}
 
 
 def _parse_json(text: str, place: str) -> object:

@@ -55,14 +55,25 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+                return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"{path.name!r} is too large ({error}).", place="image") from error
+        raise InputError(
+            f"{str(path)!r} is too large ({error}); expected at most {Image.MAX_IMAGE_PIXELS} pixels.", place="image"
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of them for damaged files
         detail = getattr(error, "strerror", None) or "not a readable picture"
         raise InputError(
             f"cannot read {str(path)!r}: {detail}; expected a PNG, JPEG or WebP.", place="image"
         ) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    import numpy as np
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
+    return image.convert("RGB")
 
 
 def image_to_tensor(array: NDArray[np.uint8]) -> Tensor:
@@ -119,9 +130,7 @@ def write_result(
     return [overlay, *write_labels(result, folder, name, index=index)]
 
 
-def write_labels(
-    result: LabelMap, folder: Path, name: str, *, index: int = 0, masks: bool = True
-) -> list[Path]:
+def write_labels(result: LabelMap, folder: Path, name: str, *, index: int = 0, masks: bool = True) -> list[Path]:
     """Write labels, classes and, if asked, one mask per class; returns the paths in that order.
 
     Raises:
@@ -130,17 +139,16 @@ def write_labels(
     import numpy as np
     from PIL import Image
 
-    pictures = {f"{name}_labels.png": label_image(result, index)}
+    written = [folder / f"{name}_labels.png", folder / f"{name}_classes.json"]
+    write_atomic(written[0], png_bytes(label_image(result, index)))
+    write_json(written[1], classes_to_json(result, index))
     labels = result.labels[index].cpu().numpy()
+    taken: set[str] = set()
     for label, class_name in enumerate(result.names if masks else ()):
         mask = Image.fromarray(np.where(labels == label, 255, 0).astype(np.uint8))
-        pictures[_free_name(f"{name}_mask_{safe_name(class_name)}", pictures)] = mask
-    for file_name, picture in pictures.items():
-        write_atomic(folder / file_name, png_bytes(picture))
-    classes = folder / f"{name}_classes.json"
-    write_json(classes, classes_to_json(result, index))
-    first, *rest = (folder / file_name for file_name in pictures)
-    return [first, classes, *rest]
+        written.append(folder / f"{_free_name(f'{name}_mask_{safe_name(class_name)}', taken)}.png")
+        write_atomic(written[-1], png_bytes(mask))
+    return written
 
 
 def png_bytes(image: Image.Image) -> bytes:
@@ -159,9 +167,9 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^\w-]+", "_", text).strip("_")[:60] or "class"
 
 
-def _free_name(stem: str, taken: dict[str, Any]) -> str:
-    folded = {name.casefold() for name in taken}  # "Dog/" and "dog" are one file on Windows
-    number, candidate = 2, f"{stem}.png"
-    while candidate.casefold() in folded:
-        number, candidate = number + 1, f"{stem}_{number}.png"
+def _free_name(stem: str, taken: set[str]) -> str:
+    number, candidate = 2, stem
+    while candidate.casefold() in taken:  # "Dog/" and "dog" are one file on Windows
+        number, candidate = number + 1, f"{stem}_{number}"
+    taken.add(candidate.casefold())
     return candidate

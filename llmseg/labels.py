@@ -73,12 +73,11 @@ def label_phrases(result: LabelMap) -> LabelMap:
     width = len(result.phrases) + 1
     known = result.labels >= 0
     codes = result.labels * width + result.winning_phrase + 1
-    winners, labels = codes[known].unique(return_inverse=True)
-    names = []
-    for code in winners.tolist():
-        class_name, phrase = result.names[code // width], code % width - 1
-        own = phrase < 0 or result.phrases[phrase] == class_name
-        names.append(class_name if own else f"{class_name}: {result.phrases[phrase]}")
+    winners, order = codes[known].unique(return_inverse=True)
+    texts = [_tell(result, code // width, code % width - 1) for code in winners.tolist()]
+    # A class name can win twice, as one of its own phrases and as the background of unsure pixels.
+    names = {text: label for label, text in enumerate(dict.fromkeys(texts))}
+    labels = torch.tensor([names[text] for text in texts], dtype=torch.int64, device=order.device)[order]
     return LabelMap(
         labels=torch.full_like(result.labels, UNKNOWN).masked_scatter(known, labels),
         names=tuple(names),
@@ -86,6 +85,12 @@ def label_phrases(result: LabelMap) -> LabelMap:
         confidence=result.confidence,
         winning_phrase=torch.full_like(result.winning_phrase, -1),
     )
+
+
+def _tell(result: LabelMap, label: int, phrase: int) -> str:
+    class_name = result.names[label]
+    own = phrase < 0 or result.phrases[phrase] == class_name
+    return class_name if own else f"{class_name}: {result.phrases[phrase]}"
 
 
 def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,12 +7,14 @@ saved expansion; it lies in `data/expansions/`.
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from .errors import InputError, lookup
+from .names import check_classes, clean_phrase
 from .options import LIBRARY
 from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
 
@@ -62,27 +64,30 @@ def expansion_from_json(value: object, *, place: str) -> Expansion:
     """Check and read an expansion in the JSON form that `expansion.expansion_to_json` writes.
 
     Raises:
-        InputError: not that form; the message names the entry.
+        InputError: not that form, or a class twice; the message names the entry.
     """
     if not isinstance(value, dict) or not isinstance(value.get("classes"), list):
         raise InputError("not an expansion; expected an object with a list 'classes'.", place=place)
     if value.get("schema", SCHEMA) != SCHEMA:
-        raise InputError(f"schema {value['schema']!r}; expected {SCHEMA}.", place=place)
+        raise InputError(f"schema {reprlib.repr(value['schema'])}; expected {SCHEMA}.", place=place)
     classes = tuple(
         _read_class(entry, place=f"{place}, class {number}") for number, entry in enumerate(value["classes"], start=1)
     )
+    check_classes([entry.class_name for entry in classes], place=place)
     provenance = value.get("provenance", {})
     if not isinstance(provenance, dict):
-        raise InputError(f"provenance {provenance!r}; expected an object.", place=place)
-    return Expansion(classes, {str(key): str(text) for key, text in provenance.items()})
+        raise InputError(f"provenance {reprlib.repr(provenance)}; expected an object.", place=place)
+    return Expansion(
+        classes, {key: _check_text(text, f"provenance {key!r}", place) for key, text in provenance.items()}
+    )
 
 
 def _read_class(entry: object, *, place: str) -> ClassExpansion:
     if not isinstance(entry, dict):
-        raise InputError(f"{entry!r}; expected an object with a 'name'.", place=place)
+        raise InputError(f"{reprlib.repr(entry)}; expected an object with a 'name'.", place=place)
     class_name = ClassName(
-        name=_text(entry, "name", place),
-        aliases=tuple(_check_text(alias, "aliases", place) for alias in _list(entry, "aliases", place)),
+        name=_wording(entry.get("name"), "name", place),
+        aliases=tuple(_wording(alias, "aliases", place) for alias in _list(entry, "aliases", place)),
         sense=_text(entry, "sense", place, default=""),
         role=_one_of(entry, "role", ROLES, place),
         policy=_one_of(entry, "policy", POLICIES, place),
@@ -93,11 +98,11 @@ def _read_class(entry: object, *, place: str) -> ClassExpansion:
 
 def _read_phrase(item: object, place: str) -> Phrase:
     if isinstance(item, str):
-        return Phrase(item, source="file")
+        return Phrase(_wording(item, "subclass", place), source="file")
     if not isinstance(item, dict):
-        raise InputError(f"subclass {item!r}; expected text or an object with a 'text'.", place=place)
+        raise InputError(f"subclass {reprlib.repr(item)}; expected text or an object with a 'text'.", place=place)
     return Phrase(
-        text=_text(item, "text", place),
+        text=_wording(item.get("text"), "text", place),
         status=_one_of(item, "status", STATUSES, place),
         reason=_text(item, "reason", place, default=""),
         source=_text(item, "source", place, default="file"),
@@ -107,25 +112,28 @@ def _read_phrase(item: object, place: str) -> Phrase:
 def _list(entry: Mapping[str, Any], key: str, place: str) -> list[object]:
     value = entry.get(key, [])
     if not isinstance(value, list):
-        raise InputError(f"{key} {value!r}; expected a list.", place=place)
+        raise InputError(f"{key} {reprlib.repr(value)}; expected a list.", place=place)
     return value
 
 
-def _text(entry: Mapping[str, Any], key: str, place: str, default: str | None = None) -> str:
+def _wording(value: object, key: str, place: str) -> str:
+    """A name or a phrase, cleaned as if it had been typed."""
+    return _check_text(clean_phrase(_check_text(value, key, place)), key, place)
+
+
+def _text(entry: Mapping[str, Any], key: str, place: str, default: str) -> str:
     value = entry.get(key, default)
-    if default is not None and value == default:
-        return default
-    return _check_text(value, key, place)
+    return default if value == default else _check_text(value, key, place)
 
 
 def _check_text(value: object, key: str, place: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{key} {value!r}; expected text.", place=place)
+        raise InputError(f"{key} {reprlib.repr(value)}; expected text.", place=place)
     return value
 
 
 def _one_of(entry: Mapping[str, Any], key: str, choices: tuple[str, ...], place: str) -> str:
     value = entry.get(key, choices[0])
     if value not in choices:
-        raise InputError(f"{key} {value!r}; expected one of {', '.join(choices)}.", place=place)
+        raise InputError(f"{key} {reprlib.repr(value)}; expected one of {', '.join(choices)}.", place=place)
     return str(value)

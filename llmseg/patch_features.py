@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .encoder import Encoder
 from .errors import InputError
-from .options import AUTO, AUTO_NUMBER
+from .options import AUTO, AUTO_NUMBER, EngineDefaults
 from .types import PatchFeatures
 
 if TYPE_CHECKING:
@@ -48,17 +48,16 @@ def build_patch_features(
         on_batch: called with (windows done, windows in all) after each batch.
 
     Raises:
-        InputError: not [B,3,H,W], or window or stride no multiple of the patch size.
+        InputError: not [B,3,H,W], window or stride no multiple of the patch size, or gaps between windows.
     """
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
         raise InputError(f"shape {list(images.shape)}; expected [B,3,H,W].", place="images")
     defaults, patch = encoder.defaults, encoder.patch_size
-    window = _whole_patches(defaults.window if window == AUTO_NUMBER else window, patch, "window")
-    stride = _whole_patches(defaults.stride if stride == AUTO_NUMBER else stride, patch, "stride")
+    window, stride = _window_and_stride(window, stride, defaults, patch)
     resize = defaults.resize if resize == AUTO_NUMBER else resize
     size = (images.shape[2], images.shape[3])
     grid = _grid(size, resize, patch)
-    boxes = window_boxes(grid, window, stride or max(1, window // 2))
+    boxes = window_boxes(grid, window, stride)
     resized = _resize(images, (grid[0] * patch, grid[1] * patch))
     return PatchFeatures(
         windows=_encode_windows(encoder, resized, boxes, attention, on_batch),
@@ -95,6 +94,23 @@ def window_boxes(grid: tuple[int, int], window: int, stride: int) -> tuple[Box, 
 def _starts(length: int, window: int, stride: int) -> list[int]:
     count = -(-(length - window) // stride) + 1
     return [min(number * stride, length - window) for number in range(count)]
+
+
+def _window_and_stride(window: int, stride: int, defaults: EngineDefaults, patch: int) -> tuple[int, int]:
+    """Both in patches; a default is fitted to the patch size and to the other, a person's number must fit."""
+    in_patches = round(defaults.window / patch) if window == AUTO_NUMBER else _whole_patches(window, patch, "window")
+    if in_patches == 0:
+        return 0, 1
+    if stride in (AUTO_NUMBER, 0):
+        own = round(defaults.stride / patch) if stride == AUTO_NUMBER else in_patches // 2
+        return in_patches, max(1, min(own, in_patches))
+    step = _whole_patches(stride, patch, "stride")
+    if step > in_patches:
+        raise InputError(
+            f"{stride} pixels; expected at most the window, {in_patches * patch}. Some patches would be in no window.",
+            place="stride",
+        )
+    return in_patches, step
 
 
 def _whole_patches(pixels: int, patch: int, place: str) -> int:

@@ -1,7 +1,7 @@
 """Everything in one call: a picture and class names in, a label map out.
 
-The stages in order; each is one function of the module named in the comment's place. Use them one
-by one to keep an encoder, features or a text bank between calls.
+The stages in order, each one function of the module named after it. Call them one by one to keep an
+encoder, features or a text bank between calls.
 
 Not here: any stage's work.
 """
@@ -111,6 +111,8 @@ def _to_images(image: Picture) -> Tensor:
     from PIL import Image
 
     if isinstance(image, torch.Tensor):
+        if not image.is_floating_point():
+            raise InputError(f"{image.dtype} {list(image.shape)}; expected floats in 0..1 [B,3,H,W].", place="image")
         return image
     if isinstance(image, (str, Path)):
         return image_to_tensor(read_image(Path(image)))

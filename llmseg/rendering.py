@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["draw_legend", "draw_overlay", "draw_results", "format_areas", "image_to_array", "overlay_image"]
 
 
+LEGEND_ENTRIES = 16  # a longer legend would be larger than the picture
+
+
 def draw_overlay(
     image: NDArray[np.uint8], labels: NDArray[np.int64], palette: Sequence[Colour], opacity: float = 0.55
 ) -> NDArray[np.uint8]:
@@ -82,6 +85,9 @@ def overlay_image(result: LabelMap, image: NDArray[np.uint8], index: int = 0, op
     order = np.argsort(-counts, kind="stable")
     entries = []
     for label, count in zip(found[order].tolist(), counts[order].tolist(), strict=True):
+        if len(entries) == LEGEND_ENTRIES:
+            entries.append((f"and {len(found) - len(entries)} more", PAPER))
+            break
         name, colour = ("unknown", UNKNOWN_COLOUR) if label < 0 else (result.names[label], result.palette[label])
         entries.append((f"{name}  {count / labels.size:.1%}", colour))
     legend = draw_legend(entries, drawn.height)
@@ -129,7 +135,7 @@ def draw_results(result: LabelMap, images: Tensor, *, opacity: float = 0.55, leg
 
 
 def format_areas(result: LabelMap) -> str:
-    """The classes found and the share of all pixels that each covers, largest first, one a line."""
+    """The classes found and the share of all pixels that each covers, largest first and unknown last, one a line."""
     areas = sorted(result.area().items(), key=lambda item: -item[1])
     unknown = float((result.labels < 0).sum()) / result.labels.numel()
     found = [(name, share) for name, share in [*areas, ("unknown", unknown)] if share > 0]

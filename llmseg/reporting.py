@@ -100,7 +100,9 @@ class JsonReporter:
         """A node started, finished, failed, was cached or blocked."""
         if event.kind == "started":
             self._node = event.node_id
-        self._write(event.kind, node=event.node_id, class_type=event.class_type, seconds=event.seconds, message=event.message)
+        self._write(
+            event.kind, node=event.node_id, class_type=event.class_type, seconds=event.seconds, message=event.message
+        )
 
     def progress(self, done: int, total: int) -> None:
         """Steps of the running node."""

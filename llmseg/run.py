@@ -130,9 +130,14 @@ def _definitions(object_info: Path | None, classes: dict[str, type]) -> dict[str
         return definitions
     try:
         records = json.loads(object_info.read_text(encoding="utf-8"))
-        return {**{name: NodeDefinition.from_object_info(name, record) for name, record in records.items()}, **definitions}
+        return {
+            **{name: NodeDefinition.from_object_info(name, record) for name, record in records.items()},
+            **definitions,
+        }
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"cannot read {str(object_info)!r} ({error}); expected a server's /object_info.", place="object-info") from error
+        raise InputError(
+            f"cannot read {str(object_info)!r} ({error}); expected a server's /object_info.", place="object-info"
+        ) from error
 
 
 def _to_prompt(workflow: Workflow, definitions: dict[str, NodeDefinition], reporter: Reporter) -> Prompt:
@@ -185,8 +190,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NODE.INPUT=VALUE",
         help="change an input; NODE is an id, a title or a class; @FILE reads a file; repeatable",
     )
-    add("--output", type=Path, default=Path("output"), metavar="DIR", help="root of everything written (default: output)")
-    add("--input-dir", type=Path, metavar="DIR", help="root of everything read (default: input beside the workflow, else here)")
+    add(
+        "--output",
+        type=Path,
+        default=Path("output"),
+        metavar="DIR",
+        help="root of everything written (default: output)",
+    )
+    add(
+        "--input-dir",
+        type=Path,
+        metavar="DIR",
+        help="root of everything read (default: input beside the workflow, else here)",
+    )
     add("--temp-dir", type=Path, metavar="DIR", help="root of previews (default: temp in the output folder)")
     add("--device", default="cpu", metavar="DEVICE", help="torch device, such as cpu, cuda or mps (default: cpu)")
     add("--check", action="store_true", help="only validate: every problem at once, nothing executed")

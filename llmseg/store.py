@@ -26,6 +26,7 @@ def content_hash(*parts: object) -> str:
     digest = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
+        digest.update(b"b" if isinstance(part, bytes) else b"j")  # b'1' is not 1
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()
@@ -48,16 +49,17 @@ def write_atomic(path: Path, data: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
         raise InputError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; expected a writable folder.",
+            f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}; expected a writable folder.",
             place="output",
         ) from error
 
 
 def write_json(path: Path, value: object) -> None:
     """Write a value as indented UTF-8 JSON with a final newline."""
-    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_atomic(path, text.encode("utf-8", "backslashreplace"))  # a lone surrogate becomes JSON's own escape
 
 
 def read_text(path: Path, *, place: str) -> str:
@@ -72,10 +74,8 @@ def read_text(path: Path, *, place: str) -> str:
                 f"{str(path)!r} has {path.stat().st_size} bytes; expected at most {TEXT_LIMIT}.", place=place
             )
         return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"cannot read {str(path)!r}: {error.strerror or error}; expected a text file.", place=place
-        ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{str(path)!r} is not UTF-8 text; expected a text file.", place=place) from error
-
+    except (OSError, ValueError) as error:
+        detail = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {str(path)!r}: {detail}; expected a text file.", place=place) from error

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .encoder import Encoder
-from .errors import InputError, lookup, nearest
+from .errors import InputError, UnknownNameError, lookup, nearest
 from .options import AUTO, INCLUDE_NAMES
 from .templates import TEMPLATES, fill_templates
 from .types import Expansion, TextBank
@@ -41,13 +41,13 @@ def build_text_bank(
 
     Raises:
         InputError: a class name has a word that the encoder does not know.
-        UnknownNameError: no such template set.
+        UnknownNameError: no such template set, or another word for include_names.
     """
     import torch
 
     templates = encoder.defaults.templates if templates == AUTO else templates
     if include_names not in INCLUDE_NAMES.choices:
-        raise InputError(f"{include_names!r}; expected yes, no or auto.", place="include_names")
+        raise UnknownNameError(include_names, INCLUDE_NAMES.choices, place="include_names")
     with_names = encoder.defaults.include_names if include_names == AUTO else include_names == "yes"
     classes = expansion.class_list
     _refuse_unknown_names(encoder, classes.names)
@@ -55,9 +55,12 @@ def build_text_bank(
     class_index: list[int] = []
     dropped: list[tuple[str, str, str]] = []
     for label, entry in enumerate(expansion.classes):
-        known = [text for text in entry.kept if not encoder.unknown_words(text)]
-        name = entry.class_name.name
-        dropped += [(name, text, "unknown_word") for text in entry.kept if text not in known]
+        name, known = entry.class_name.name, []
+        for text in entry.kept:
+            if encoder.unknown_words(text):
+                dropped.append((name, text, "unknown_word"))
+            else:
+                known.append(text)
         own = [name, *known] if with_names or not known else known
         phrases += own
         class_index += [label] * len(own)
@@ -91,7 +94,8 @@ def encode_phrases(encoder: Encoder, phrases: Iterable[str], templates: str) -> 
         vectors = encoder.encode_text(sentences).unflatten(0, (len(new), len(frames)))  # [N,T,D]
         for phrase, vector in zip(new, normalize(vectors.mean(1), dim=-1), strict=True):
             cache[templates, phrase] = vector
-    bank = torch.stack([cache[templates, phrase] for phrase in phrases])
+    # A host may have moved the model since some of them were encoded.
+    bank = torch.stack([cache[templates, phrase].to(encoder.device) for phrase in phrases])
     while len(cache) > CACHED_PHRASES:
         cache.popitem(last=False)
     return bank

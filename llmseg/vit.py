@@ -18,20 +18,23 @@ from torch.nn import functional as F
 
 from .attention import LastBlock
 from .errors import ModelError
+from .tokenizer import VOCABULARY_SIZE
 
 __all__ = ["Clip", "ClipConfig", "TowerConfig", "build_clip", "infer_config"]
 
-HEAD_WIDTH = 64  # of every public CLIP except the two below
-HEADS_BY_WIDTH = {1280: 16, 1664: 16}  # ViT-H/14 (80 wide) and ViT-bigG/14 (104 wide)
+HEAD_WIDTH = 64  # of every public CLIP except the image towers below
+HEADS_BY_WIDTH = {1280: 16, 1408: 16, 1664: 16, 1792: 16}  # ViT-H, g, bigG and e: 80, 88, 104 and 112 wide
+MOST_LAYERS = 256  # the largest public tower has 56; a file may claim any number
 
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """Size of one transformer."""
+    """Size of one transformer; `hidden` is the inner width of its MLPs."""
 
     width: int
     layers: int
     heads: int
+    hidden: int
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,11 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    def __init__(self, width: int, activation: str) -> None:
+    def __init__(self, width: int, hidden: int, activation: str) -> None:
         super().__init__()
-        self.c_fc = nn.Linear(width, 4 * width)
+        self.c_fc = nn.Linear(width, hidden)
         self.gelu = ACTIVATIONS[activation]()
-        self.c_proj = nn.Linear(4 * width, width)
+        self.c_proj = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.c_proj(self.gelu(self.c_fc(x)))
@@ -101,12 +104,12 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, width: int, heads: int, activation: str) -> None:
+    def __init__(self, config: TowerConfig, activation: str) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(width)
-        self.attn = Attention(width, heads)
-        self.ln_2 = nn.LayerNorm(width)
-        self.mlp = Mlp(width, activation)
+        self.ln_1 = nn.LayerNorm(config.width)
+        self.attn = Attention(config.width, config.heads)
+        self.ln_2 = nn.LayerNorm(config.width)
+        self.mlp = Mlp(config.width, config.hidden, activation)
 
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
         q, k, v = self.attn.project(self.ln_1(x))
@@ -128,7 +131,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     def __init__(self, config: TowerConfig, activation: str) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(config.width, config.heads, activation) for _ in range(config.layers))
+        self.resblocks = nn.ModuleList(Block(config, activation) for _ in range(config.layers))
 
 
 class VisionTower(nn.Module):
@@ -219,24 +222,31 @@ def infer_config(state: Mapping[str, Tensor], activation: str = "gelu") -> ClipC
     """Read the sizes of both towers off a state dict in OpenAI's layout.
 
     Raises:
-        ModelError: another layout.
+        ModelError: another layout, or the vocabulary of another tokenizer.
     """
     try:
         width, _, patch, _ = state["visual.conv1.weight"].shape
-        tokens = state["visual.positional_embedding"].shape[0] - 1
+        tokens, _ = state["visual.positional_embedding"].shape
         text_width, embed_dim = state["text_projection"].shape
-        context_length, vocab_size = (
-            state["positional_embedding"].shape[0],
-            state["token_embedding.weight"].shape[0],
-        )
+        context_length, _ = state["positional_embedding"].shape
+        vocab_size, _ = state["token_embedding.weight"].shape
+        vision = _infer_tower(state, "visual.transformer.", width, HEADS_BY_WIDTH.get(width))
+        text = _infer_tower(state, "transformer.", text_width, None)
     except (KeyError, ValueError) as error:
         raise ModelError(
             f"not a CLIP checkpoint in OpenAI's layout ({error}); expected a ViT with both towers.", place="model"
         ) from error
+    if empty := [name for name, tensor in state.items() if not tensor.numel()]:
+        raise ModelError(f"tensor {empty[0]!r} is empty; expected numbers in all of them.", place="model")
+    if vocab_size != VOCABULARY_SIZE:
+        raise ModelError(
+            f"a vocabulary of {vocab_size} tokens; expected {VOCABULARY_SIZE} as in CLIP's own tokenizer.",
+            place="model",
+        )
     return ClipConfig(
-        vision=TowerConfig(width, _count_layers(state, "visual.transformer."), _heads(width)),
-        text=TowerConfig(text_width, _count_layers(state, "transformer."), max(1, text_width // HEAD_WIDTH)),
-        image_size=round(tokens**0.5) * patch,
+        vision=vision,
+        text=text,
+        image_size=round((tokens - 1) ** 0.5) * patch,
         patch_size=patch,
         context_length=context_length,
         vocab_size=vocab_size,
@@ -249,8 +259,11 @@ def build_clip(state: Mapping[str, Tensor], config: ClipConfig) -> Clip:
     """A float32 model in evaluation mode that holds the tensors of `state`.
 
     Raises:
-        ModelError: tensors missing or of other shapes; names the first few.
+        ModelError: tensors missing, of other shapes or of another architecture; names the first few.
     """
+    for tower in (config.vision, config.text):
+        if tower.width % tower.heads:
+            raise ModelError(f"{tower.heads} heads; expected a divisor of the width {tower.width}.", place="model")
     with torch.device("meta"):  # no time spent on random weights that are replaced at once
         model = Clip(config)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -261,14 +274,21 @@ def build_clip(state: Mapping[str, Tensor], config: ClipConfig) -> Clip:
             f"expected {len(wanted)} as in OpenAI's layout.",
             place="model",
         )
+    # Layer scale or a pooling head, left out in silence, would make another model of it.
+    extra = [name for name in state if name.startswith(("visual.", "transformer.")) and name not in wanted]
+    if extra:
+        raise ModelError(
+            f"{len(extra)} tensors too many, first {', '.join(extra[:3])}; expected a plain ViT as OpenAI's.",
+            place="model",
+        )
     model.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
     return model.requires_grad_(False).eval()
 
 
-def _count_layers(state: Mapping[str, Tensor], prefix: str) -> int:
+def _infer_tower(state: Mapping[str, Tensor], prefix: str, width: int, heads: int | None) -> TowerConfig:
     start = f"{prefix}resblocks."
-    return len({name[len(start) :].split(".")[0] for name in state if name.startswith(start)})
-
-
-def _heads(width: int) -> int:
-    return HEADS_BY_WIDTH.get(width, max(1, width // HEAD_WIDTH))
+    layers = len({name[len(start) :].split(".")[0] for name in state if name.startswith(start)})
+    if layers > MOST_LAYERS:
+        raise ValueError(f"{layers} layers")
+    hidden, _ = state[f"{start}0.mlp.c_fc.weight"].shape
+    return TowerConfig(width, layers, heads or max(1, width // HEAD_WIDTH), hidden)

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError, ModelError, nearest
+from .errors import ModelError, UnknownNameError, nearest
 from .options import ACTIVATION, AUTO
+from .tokenizer import VOCABULARY_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,9 +80,7 @@ def read_weights(model: str = EMBEDDED, *, activation: str = AUTO, folders: Sequ
         UnknownNameError: no such activation.
     """
     if activation not in ACTIVATION.choices:
-        raise InputError(
-            f"unknown name {activation!r}; expected one of {', '.join(ACTIVATION.choices)}.", place="activation"
-        )
+        raise UnknownNameError(activation, ACTIVATION.choices, place="activation")
     if model == EMBEDDED:
         packaged = resources.files(__package__).joinpath("data").joinpath("models").joinpath("embedded.safetensors")
         with resources.as_file(packaged) as path:
@@ -103,13 +102,13 @@ def _find_file(model: str, folders: Sequence[Path]) -> Path:
 def _read_file(path: Path, activation: str) -> Weights:
     state, metadata = _load_safetensors(path) if path.suffix == ".safetensors" else (_load_pickle(path), {})
     described = _described(metadata, path)
-    identity = f"{described.get('name', path.stem)}@{_file_hash(path)[:16]}"
+    fingerprint = _file_hash(path)[:16]
     if described:
-        return _from_description(state, described, identity, activation)
+        return _from_description(state, described, fingerprint, activation)
     from .vit import infer_config
 
     chosen = _guess_activation(path.name) if activation == AUTO else activation
-    return Weights(path.stem, identity, infer_config(state, chosen), state)
+    return Weights(path.stem, _identity(path.stem, fingerprint, chosen), infer_config(state, chosen), state)
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -134,61 +133,102 @@ def _load_pickle(path: Path) -> dict[str, Tensor]:
             place="model",
         ) from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(map(_is_dense, state.values())):
         raise ModelError(f"{path.name!r} holds no state dict; expected tensors by name.", place="model")
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _is_dense(value: object) -> bool:
+    """Whether a value is a tensor that holds every number it claims; a stride of 0 could claim any size."""
+    import torch
+
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
 
 
 def _described(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     try:
         described = json.loads(metadata.get("llmseg", "{}"))
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"metadata of {path.name!r} is not valid JSON ({error}).", place="model") from error
+        raise ModelError(
+            f"metadata of {path.name!r} is not valid JSON ({error}); expected an object.", place="model"
+        ) from error
     return described if isinstance(described, dict) else {}
 
 
 def _from_description(
-    state: dict[str, Tensor], described: Mapping[str, Any], identity: str, activation: str
+    state: dict[str, Tensor], described: Mapping[str, Any], fingerprint: str, activation: str
 ) -> Weights:
-    from .vit import ClipConfig, TowerConfig
+    from .vit import infer_config
 
     try:
-        vision, text = described["vision"], described["text"]
-        config = ClipConfig(
-            vision=TowerConfig(vision["width"], vision["layers"], vision["heads"]),
-            text=TowerConfig(text["width"], text["layers"], text["heads"]),
-            image_size=vision["image_size"],
-            patch_size=vision["patch_size"],
-            context_length=text["context_length"],
-            vocab_size=text["vocab_size"],
-            embed_dim=described["embed_dim"],
-            activation=described["activation"] if activation == AUTO else activation,
-        )
-        words = described.get("words")
+        state = _expand_tokens(state, described.get("token_ids"))
+        config = infer_config(state, described["activation"] if activation == AUTO else activation)
+        _check_description(described, config)
         return Weights(
             name=described["name"],
-            identity=identity,
-            config=config,
-            state=_expand_tokens(state, described.get("token_ids"), config.vocab_size),
+            identity=_identity(described["name"], fingerprint, config.activation),
+            config=replace(
+                config,
+                vision=replace(config.vision, heads=described["vision"]["heads"]),
+                text=replace(config.text, heads=described["text"]["heads"]),
+            ),
+            state=state,
             mean=tuple(described["mean"]),
             std=tuple(described["std"]),
-            words=None if words is None else frozenset(words),
+            words=None if described.get("words") is None else frozenset(described["words"]),
             names=tuple(described.get("names", ())),
             library=described.get("library", ""),
         )
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"metadata of the model is incomplete ({error!r}).", place="model") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"metadata of the model is unusable ({error!r}); expected every field, with values of its kind.",
+            place="model",
+        ) from error
 
 
-def _expand_tokens(state: dict[str, Tensor], ids: Sequence[int] | None, vocab_size: int) -> dict[str, Tensor]:
+def _check_description(described: Mapping[str, Any], config: ClipConfig) -> None:
+    """Hold the metadata against the tensors: sizes must agree, everything else be of its kind."""
+    measured = {
+        "vision": {**asdict(config.vision), "image_size": config.image_size, "patch_size": config.patch_size},
+        "text": {**asdict(config.text), "context_length": config.context_length, "vocab_size": config.vocab_size},
+    }
+    for tower, sizes in measured.items():
+        for key, size in sizes.items():
+            said = described[tower].get(key, size)
+            if said != size and key != "heads":
+                raise ValueError(f"{tower} {key} {said!r}, not {size} as in the tensors")
+        if type(described[tower]["heads"]) is not int or described[tower]["heads"] < 1:
+            raise ValueError(f"{tower} heads {described[tower]['heads']!r}")
+    if config.activation not in ACTIVATION.names:
+        raise ValueError(f"activation {config.activation!r}")
+    for key in ("mean", "std"):
+        if len(described[key]) != 3 or not all(0 <= value <= 1 for value in described[key]):
+            raise ValueError(f"{key} {described[key]!r}")
+    if min(described["std"]) == 0:
+        raise ValueError(f"std {described['std']!r}")
+    texts = [described["name"], described.get("library", ""), *described.get("names", ())]
+    if not all(isinstance(text, str) for text in [*texts, *(described.get("words") or ())]):
+        raise TypeError("a name or word that is no text")
+
+
+def _expand_tokens(state: dict[str, Tensor], ids: Sequence[int] | None) -> dict[str, Tensor]:
     """Row i+1 of a compact token table belongs to token `ids[i]`; row 0 stands for every other token."""
     if ids is None:
         return state
     import torch
 
-    rows = torch.zeros(vocab_size, dtype=torch.int64)
-    rows[torch.tensor(ids)] = torch.arange(1, len(ids) + 1)
-    return {**state, "token_embedding.weight": state["token_embedding.weight"][rows]}
+    compact = state["token_embedding.weight"]
+    if len(compact) != len(ids) + 1 or not all(0 <= number < VOCABULARY_SIZE for number in ids):
+        raise ValueError(f"{len(ids)} token_ids for {len(compact)} rows")
+    rows = torch.zeros(VOCABULARY_SIZE, dtype=torch.int64)
+    rows[torch.tensor(ids, dtype=torch.int64)] = torch.arange(1, len(ids) + 1)
+    return {**state, "token_embedding.weight": compact[rows]}
 
 
 def _read_open_clip(model: str, activation: str) -> Weights:
@@ -224,9 +264,10 @@ def _convert_open_clip(open_clip: Any, name: str, tag: str, activation: str) -> 
         raise ModelError(f"open_clip cannot load '{name}/{tag}': {error}", place="model") from error
     described = open_clip.get_model_config(name)
     preprocess = open_clip.get_pretrained_cfg(name, tag) or {}
+    file = Path(tag)
     if activation == AUTO:
-        quick = described.get("quick_gelu") or _guess_activation(tag) == "quickgelu"
-        activation = "quickgelu" if quick else "gelu"
+        known = preprocess.get("quick_gelu", _guess_activation(file.name) == "quickgelu")
+        activation = "quickgelu" if described.get("quick_gelu") or known else "gelu"
     state = dict(network.state_dict())
     config = infer_config(state, activation)
     heads = described["vision_cfg"].get("head_width", 64)
@@ -237,8 +278,8 @@ def _convert_open_clip(open_clip: Any, name: str, tag: str, activation: str) -> 
         text=replace(config.text, heads=text_heads),
     )
     return Weights(
-        name=f"{name}/{Path(tag).name}",
-        identity=f"{name}/{tag}",
+        name=f"{name}/{file.name}",
+        identity=_identity(f"{name}/{file.name}", _file_hash(file)[:16] if file.is_file() else "", activation),
         config=config,
         state=state,
         mean=tuple(preprocess.get("mean") or OPENAI_MEAN),
@@ -250,6 +291,11 @@ def _guess_activation(name: str) -> str:
     folded = name.casefold()
     quick = any(mark in folded for mark in QUICKGELU_MARKS)
     return "quickgelu" if quick and not any(mark in folded for mark in GELU_EXCEPTIONS) else "gelu"
+
+
+def _identity(name: str, fingerprint: str, activation: str) -> str:
+    """What features and phrases must share to be comparable; the nonlinearity is as good as a weight."""
+    return f"{name}@{fingerprint}+{activation}"
 
 
 def _file_hash(path: Path) -> str:

@@ -10,14 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..errors import InputError
 from .places import shown
 
-__all__ = ["Arguments", "call_mapped", "constant", "hidden_arguments", "is_blocker", "read_returns", "wait_for"]
+__all__ = [
+    "Arguments",
+    "call_mapped",
+    "call_node",
+    "constant",
+    "hidden_arguments",
+    "inference_mode",
+    "is_blocker",
+    "read_returns",
+    "wait_for",
+]
 
 Arguments = Mapping[str, Sequence[Any]]  # every argument as the list of its items
 
@@ -45,7 +57,8 @@ def hidden_arguments(
     """
     known = {"UNIQUE_ID": node_id, "PROMPT": prompt, "EXTRA_PNGINFO": extra_pnginfo}
     return {
-        name: [LivePrompt(prompt) if asks == "DYNPROMPT" else known.get(asks)] for name, asks in hidden.items()
+        name: [LivePrompt(prompt) if asks == "DYNPROMPT" else known.get(asks)]
+        for name, asks in hidden.items()
     }
 
 
@@ -122,7 +135,7 @@ def call_mapped(
             returns.append(silenced(blocker))
     waiting = [number for number, value in enumerate(returns) if inspect.isawaitable(value)]
     if waiting:
-        for number, value in zip(waiting, wait_for([returns[number] for number in waiting])):
+        for number, value in zip(waiting, wait_for([returns[i] for i in waiting]), strict=True):
             returns[number] = value
     return returns, blockers
 
@@ -144,6 +157,26 @@ def wait_for(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
         return asyncio.run(gather())
     with ThreadPoolExecutor(1) as pool:  # a loop cannot run inside a loop of the same thread
         return pool.submit(asyncio.run, gather()).result()
+
+
+def call_node(node: Any, arguments: Arguments) -> tuple[list[list[Any]], dict[str, list[Any]], list[Any]]:
+    """Run a node: its outputs, what it shows, and the blockers that skipped calls.
+
+    Raises:
+        InputError: the class or what it returned is of an unsupported form.
+    """
+    node_class = type(node)
+    if hasattr(node_class, "define_schema"):
+        raise InputError("a V3 node class, which is not supported yet; expected a V1 class.")
+    function = getattr(node, node_class.FUNCTION)
+    returns, blockers = call_mapped(function, arguments, as_lists=getattr(node, "INPUT_IS_LIST", False))
+    return *read_returns(returns, node_class), blockers
+
+
+def inference_mode() -> AbstractContextManager[Any]:
+    """Gradients off, as in the server, if somebody has imported torch; this package never does."""
+    torch: Any = sys.modules.get("torch")
+    return nullcontext() if torch is None or not hasattr(torch, "inference_mode") else torch.inference_mode()
 
 
 def read_returns(returns: Sequence[Any], node_class: type) -> tuple[list[list[Any]], dict[str, list[Any]]]:
@@ -170,7 +203,11 @@ def read_returns(returns: Sequence[Any], node_class: type) -> tuple[list[list[An
                 continue
             result = value["result"]
         results.append(_as_row(result, count))
-    ui = {key: [item for part in shown_parts for item in part[key]] for key in shown_parts[0]} if shown_parts else {}
+    ui = (
+        {key: [item for part in shown_parts for item in part[key]] for key in shown_parts[0]}
+        if shown_parts
+        else {}
+    )
     return _merge(results, getattr(node_class, "OUTPUT_IS_LIST", ())), ui
 
 

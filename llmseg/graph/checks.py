@@ -14,7 +14,16 @@ from typing import Any
 
 from ..errors import UnknownNameError
 from .calls import call_mapped, constant, hidden_arguments, is_blocker
-from .definitions import ANY, AUTOGROW, DYNAMIC_COMBO, DYNAMIC_GROUP, MATCH, InputSpec, NodeDefinition, type_name
+from .definitions import (
+    ANY,
+    AUTOGROW,
+    DYNAMIC_COMBO,
+    DYNAMIC_GROUP,
+    MATCH,
+    InputSpec,
+    NodeDefinition,
+    type_name,
+)
 from .places import shown
 from .shapes import is_link
 
@@ -96,7 +105,9 @@ class NodeChecker:
         types = definition.output_types
         if not 0 <= slot < len(types):
             outputs = f"an output from 0 to {len(types) - 1}" if types else "a node with outputs"
-            text = f"linked to output {slot} of node {source_id} ({source['class_type']}); expected {outputs}."
+            text = (
+                f"linked to output {slot} of node {source_id} ({source['class_type']}); expected {outputs}."
+            )
             yield Fault(spec.name, self._exception_type(node_id), text)
             return
         received[spec.name] = types[slot]
@@ -114,9 +125,14 @@ class NodeChecker:
         return "exception_during_validation" if is_output else "exception_during_inner_validation"
 
     def _ask_class(
-        self, node_id: str, definition: NodeDefinition, inputs: Mapping[str, Any], received: Any, asked: set[str]
+        self,
+        node_id: str,
+        definition: NodeDefinition,
+        inputs: Mapping[str, Any],
+        received: Any,
+        asked: set[str],
     ) -> Iterator[Fault]:
-        """What the class itself says in `VALIDATE_INPUTS`, given only what it names; linked inputs are None."""
+        """What the class itself says in `VALIDATE_INPUTS`, given only what it names; links are None."""
         declared = {spec.name for spec in definition.inputs}
         arguments: dict[str, list[Any]] = {}
         for name, value in inputs.items():
@@ -141,14 +157,17 @@ class NodeChecker:
             return
         for verdict in verdicts:
             if verdict is not True and not is_blocker(verdict):
-                text = verdict if isinstance(verdict, str) else "refused by its class; expected another value."
+                text = (
+                    verdict if isinstance(verdict, str) else "refused by its class; expected another value."
+                )
                 yield from (Fault(name, "custom_validation_failed", text) for name in names or [""])
 
 
 def types_fit(received: Any, declared: Any) -> bool:
     """The server's rule for links: any, equal, or a common member of a union, in the same case."""
     # `not !=` and not `==`: packs define text types whose != always answers False, to accept anything.
-    if not received != declared or ANY in (str(received), str(declared)) or MATCH in (received, declared):
+    same = not received != declared  # noqa: SIM202
+    if same or ANY in (str(received), str(declared)) or MATCH in (received, declared):
         return True
     if isinstance(received, (list, tuple)):
         return bool(declared == "COMBO")
@@ -203,5 +222,9 @@ def _validator_inputs(node_class: type) -> set[str] | None:
     if validator is None:
         return None
     parameters = inspect.signature(validator).parameters.values()
-    names = {ANY if one.kind is one.VAR_KEYWORD else one.name for one in parameters if one.kind is not one.VAR_POSITIONAL}
+    names = {
+        ANY if one.kind is one.VAR_KEYWORD else one.name
+        for one in parameters
+        if one.kind is not one.VAR_POSITIONAL
+    }
     return names or None

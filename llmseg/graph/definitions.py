@@ -1,7 +1,7 @@
 """What a node class declares: its inputs, the widgets these own, and its outputs.
 
-A definition comes from a V1 class or from a record of a server's ``/object_info``; nothing later needs to
-know which. Not here: values (`widgets`), rules about values (`validation`).
+A definition comes from a V1 class or a record of a server's ``/object_info``; nothing later knows which.
+Not here: values (`widgets`), rules about values (`validation`).
 
 Sources: the ComfyUI server (``nodes.py``, ``/object_info``) and its frontend's widget rules, restated.
 """
@@ -25,9 +25,12 @@ DYNAMIC_GROUP = "COMFY_DYNAMICGROUP_V3"
 
 # Types for which the editor draws a widget; every other type is a pure socket.
 WIDGET_TYPES = frozenset(
-    "INT FLOAT STRING BOOLEAN COMBO COLOR MARKDOWN TEXTAREA CURVE BOUNDING_BOX WEBCAM LOAD_3D AUDIO_RECORD "
-    "AUDIO_UI IMAGECOMPARE CHART GALLERIA RANGE".split()
-) | {DYNAMIC_COMBO, DYNAMIC_GROUP}
+    [
+        *("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "MARKDOWN", "TEXTAREA", "CURVE", "RANGE"),
+        *("BOUNDING_BOX", "WEBCAM", "LOAD_3D", "AUDIO_RECORD", "AUDIO_UI", "IMAGECOMPARE", "CHART"),
+        *("GALLERIA", DYNAMIC_COMBO, DYNAMIC_GROUP),
+    ]
+)
 UPLOAD_FLAGS = ("image_upload", "animated_image_upload", "video_upload")
 SEED_NAMES = ("seed", "noise_seed")  # an INT of this name has a control slot unless it says otherwise
 MIRROR_SLOTS = 4  # BOUNDING_BOX: x, y, width and height are saved once more, one slot each
@@ -69,9 +72,7 @@ class InputSpec:
         """The choices of a combo, None for any other type."""
         if isinstance(self.declared, (list, tuple)):
             return list(self.declared)
-        if self.type == "COMBO":
-            return list(self.options.get("options") or [])
-        return None
+        return list(self.options.get("options") or []) if self.type == "COMBO" else None
 
     @property
     def owns_widget(self) -> bool:
@@ -151,7 +152,9 @@ class NodeDefinition:
         try:
             groups = node_class.INPUT_TYPES()  # type: ignore[attr-defined]
         except Exception as error:
-            raise InputError(f"INPUT_TYPES failed with {error!r}; expected a dictionary.", place=place) from error
+            raise InputError(
+                f"INPUT_TYPES failed with {error!r}; expected a dictionary.", place=place
+            ) from error
         return cls(
             class_type=class_type,
             inputs=tuple(_read_groups(groups, {}, place=place)),
@@ -241,4 +244,6 @@ def _read_hidden(groups: Mapping[str, Any], place: str) -> dict[str, str]:
     hidden = groups.get("hidden") or {}
     if not isinstance(hidden, Mapping):
         raise InputError(f"'hidden' is {shown(hidden)}; expected a dictionary.", place=place)
-    return {name: str(asks[0]) if isinstance(asks, (list, tuple)) else str(asks) for name, asks in hidden.items()}
+    return {
+        name: str(asks[0]) if isinstance(asks, (list, tuple)) else str(asks) for name, asks in hidden.items()
+    }

@@ -16,7 +16,8 @@ from typing import Any
 from ..errors import InputError, WorkflowError, located
 from .definitions import NodeDefinition
 from .places import node_place
-from .records import BYPASSED, MUTED, PLAIN_TYPES, EditorGraph, EditorNode, read_drawing
+from .reading import read_drawing
+from .records import BYPASSED, MUTED, PLAIN_TYPES, EditorGraph, EditorNode
 from .resolution import Source, resolve
 from .shapes import editor_faults, is_link
 from .subgraphs import Scope, cut_promoted_links, place_instances
@@ -125,7 +126,11 @@ def _in_order(root: Scope) -> Iterator[tuple[Scope, EditorNode]]:
 
 
 def _runs(scope: Scope, node: EditorNode) -> bool:
-    return node.mode not in (MUTED, BYPASSED) and node.type not in VIRTUAL_TYPES and node.id not in scope.children
+    return (
+        node.mode not in (MUTED, BYPASSED)
+        and node.type not in VIRTUAL_TYPES
+        and node.id not in scope.children
+    )
 
 
 def _is_index(node_id: str) -> bool:
@@ -133,7 +138,7 @@ def _is_index(node_id: str) -> bool:
 
 
 def topological(graph: EditorGraph) -> list[EditorNode]:
-    """The nodes as the editor queues them: unlinked ones in file order, others when their last input is seen."""
+    """The nodes as the editor queues them: unlinked ones in file order, others behind their last input."""
     missing = {node.id: sum(s.link is not None for s in node.sockets) for node in graph.nodes.values()}
     queue = [node for node in graph.nodes.values() if not missing[node.id]]
     for node in queue:  # grows while it is read

@@ -122,7 +122,7 @@ def _link_faults(row: object, place: str) -> Iterator[str]:
 
 
 def _listed(value: object) -> list[Any]:
-    """A list as it is, nothing as an empty one, anything else as its own only item: a fault for the caller."""
+    """A list as it is, nothing as an empty one, anything else as its own only item (a fault)."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
@@ -133,4 +133,6 @@ def _is_id(value: object) -> bool:
 
 
 def _is_slot(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10)
+    return isinstance(value, int) or (
+        isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10
+    )

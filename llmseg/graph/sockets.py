@@ -50,7 +50,7 @@ def class_sockets(
 ) -> list[Socket]:
     """The sockets of a class while its widgets hold `values`, linked as the file's `rows` say.
 
-    Pure sockets first, then one socket for each widget; children of a dynamic combo stand behind their parent.
+    Pure sockets first, then one socket for each widget; children of a dynamic combo follow their parent.
     Rows that the class does not know follow with their links, unless they belonged to a widget: that is gone.
     """
     sockets: list[Socket] = []

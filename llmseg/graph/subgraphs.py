@@ -46,7 +46,7 @@ class Scope:
     def is_widget_backed(self, number: int) -> bool:
         """Whether definition input `number` reaches a widget; a Reroute in between breaks it.
 
-        The file's word counts as much as the class's: an input whose widget the class has lost keeps its rank.
+        The file's word counts like the class's: an input whose widget the class has lost keeps its rank.
         """
         if number not in self._backed:
             self._backed[number] = self._find_widget(number)
@@ -58,11 +58,16 @@ class Scope:
             if socket.widget or (inner and inner.has_widget_for(socket.name)):
                 return True
         fed = self.graph.links_by_input.get(number, {}).values()
-        return any(link.target in self.graph.nodes and link.id in self.graph.nodes[link.target].widget_links for link in fed)
+        return any(
+            link.target in self.graph.nodes and link.id in self.graph.nodes[link.target].widget_links
+            for link in fed
+        )
 
     def has_widget_for(self, name: str) -> bool:
         """Whether the definition input called `name` is widget-backed."""
-        return any(port.name == name and self.is_widget_backed(index) for index, port in enumerate(self.graph.inputs))
+        return any(
+            port.name == name and self.is_widget_backed(index) for index, port in enumerate(self.graph.inputs)
+        )
 
     def host_value(self, number: int) -> Any:
         """The value of definition input `number` on this instance, `MISSING` if there is none."""
@@ -93,9 +98,10 @@ class Scope:
     def _quarantined(self, name: str) -> Any:
         assert self.instance is not None
         for entry in _as_list(self.instance.properties.get("proxyWidgetErrorQuarantine")):
-            if isinstance(entry, Mapping) and entry.get("hostValue") is not None:
-                if list(_as_list(entry.get("originalEntry")))[:2] == [ON_INSTANCE, name]:
-                    return entry["hostValue"]
+            if not isinstance(entry, Mapping) or entry.get("hostValue") is None:
+                continue
+            if _as_list(entry.get("originalEntry"))[:2] == [ON_INSTANCE, name]:
+                return entry["hostValue"]
         return MISSING
 
     def _proxied(self, name: str) -> Any:
@@ -148,8 +154,12 @@ def place_instances(drawing: Drawing) -> list[Scope]:
     for scope in scopes:  # grows while it is read
         total += len(scope.graph.nodes)
         if total > MAX_NODES or scope.path.count(":") > MAX_NESTING:
-            problem = f"subgraphs expand to more than {MAX_NODES} nodes or {MAX_NESTING} levels; expected fewer."
-            raise InputError(f"{problem} Does a definition contain itself?", place=f"subgraph {scope.graph.name!r}")
+            problem = (
+                f"subgraphs expand to more than {MAX_NODES} nodes or {MAX_NESTING} levels; expected fewer."
+            )
+            raise InputError(
+                f"{problem} Does a definition contain itself?", place=f"subgraph {scope.graph.name!r}"
+            )
         for node in scope.graph.nodes.values():
             definition = drawing.subgraphs.get(node.type)
             if definition is not None:

@@ -21,9 +21,11 @@ from .records import EditorNode
 __all__ = ["Tokens"]
 
 SAVERS = frozenset(
-    "SaveImage SaveAnimatedWEBP SaveAnimatedPNG SaveWEBM SaveVideo SaveAudio SaveAudioMP3 SaveAudioOpus SaveGLB "
-    "SaveSVGNode SaveLatent CLIPSave VAESave ModelSave LoraSave SaveLoRA ImageOnlyCheckpointSave "
-    "CheckpointSave".split()
+    [
+        *("SaveImage", "SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveWEBM", "SaveVideo", "SaveSVGNode"),
+        *("SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveLatent", "SaveGLB", "CLIPSave", "VAESave"),
+        *("ModelSave", "LoraSave", "ImageOnlyCheckpointSave", "CheckpointSave"),
+    ]
 )
 TOKEN = re.compile(r"%([^%]+)%")
 DATE_PART = re.compile(r"yyyy|yy|dd?|MM?|hh?|mm?|ss?")

@@ -1,7 +1,8 @@
 """From the positional `widgets_values` of a saved node to values by input name.
 
 The list also holds entries that are nobody's input: what to do with a seed after a run, a filter text, an
-upload button. Not here: which inputs own a widget (`definitions`), values promoted to a subgraph (`subgraphs`).
+upload button.
+Not here: which inputs own a widget (`definitions`), values promoted to a subgraph (`subgraphs`).
 
 Sources: the ComfyUI frontend (``litegraphService``, ``migrateWidgetsValues``), restated.
 """
@@ -22,7 +23,9 @@ SAMPLERS = ("KSampler", "KSamplerAdvanced")  # very old files wrote their sample
 
 
 def read_widgets(
-    definition: NodeDefinition, saved: Sequence[Any] | Mapping[str, Any] | None, named: Mapping[str, Any] | None
+    definition: NodeDefinition,
+    saved: Sequence[Any] | Mapping[str, Any] | None,
+    named: Mapping[str, Any] | None,
 ) -> tuple[dict[str, Any], str]:
     """Give every widget of a node its value.
 
@@ -50,7 +53,9 @@ def read_widgets(
     values, lost = _by_position(slots, row)
     warning = ""
     if lost is not None:
-        warning = f"widgets_values hold {shown(lost)} where a control word was expected; read as saved without it"
+        warning = (
+            f"widgets_values hold {shown(lost)} where a control word was expected; read as saved without it"
+        )
         slots = _expected_slots(definition, _in_slots(slots, row))
         values, _ = _by_position(slots, row)
     return _finish(definition, values), warning
@@ -106,7 +111,7 @@ def _in_slots(slots: Sequence[WidgetSlot], row: Sequence[Any]) -> list[Any]:
 def _without_dummies(definition: NodeDefinition, row: list[Any]) -> list[Any] | None:
     """The row without the dummies that files before frontend 1.16 hold for `forceInput` inputs.
 
-    None if the row is not from such a file. Its length counts a control slot only where the class asks for one.
+    None if the row is not from such a file. A control slot counts only where the class asks for it.
     """
     dummies: list[bool] = []
     for spec in definition.inputs:
@@ -115,7 +120,7 @@ def _without_dummies(definition: NodeDefinition, row: list[Any]) -> list[Any] | 
             dummies += [forced, False] if spec.options.get("control_after_generate") else [forced]
     if not any(dummies) or len(dummies) != len(row):
         return None
-    return [value for value, dummy in zip(row, dummies) if not dummy]
+    return [value for value, dummy in zip(row, dummies, strict=True) if not dummy]
 
 
 def _by_name(definition: NodeDefinition, named: Mapping[str, Any]) -> dict[str, Any]:

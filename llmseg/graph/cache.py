@@ -1,0 +1,154 @@
+"""Signatures of nodes, and the store of their results.
+
+Equal signatures promise equal results: class, own fingerprint, constants, links, and all ancestors, each
+folded into a digest of fixed length, so that the work is linear however the graph is shaped.
+Not here: when a result may be reused (`execution`), results on disk.
+
+Sources: the ComfyUI server (``comfy_execution/caching.py``), restated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from .calls import call_mapped, constant, hidden_arguments
+from .definitions import NodeDefinition
+from .shapes import is_link
+
+__all__ = ["ResultCache", "Signer", "StoredResult"]
+
+LOGGER = logging.getLogger("llmseg")
+_UNIQUE = count()  # what equals nothing, not even itself in the next run, gets the next number
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """What one node produced.
+
+    Args:
+        outputs: for each output the list of its items.
+        ui: what the node shows.
+    """
+
+    outputs: list[list[Any]]
+    ui: dict[str, list[Any]]
+
+
+class ResultCache:
+    """Results by signature; holds what the last prompt needed and nothing else."""
+
+    def __init__(self) -> None:
+        self._results: dict[str, StoredResult] = {}
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def get(self, signature: str) -> StoredResult | None:
+        """The result of a node with this signature, None if there is none."""
+        return self._results.get(signature)
+
+    def put(self, signature: str, result: StoredResult) -> None:
+        """Remember a result."""
+        self._results[signature] = result
+
+    def keep_only(self, signatures: Collection[str]) -> None:
+        """Forget every result whose signature is not among `signatures`."""
+        kept = set(signatures)
+        self._results = {key: value for key, value in self._results.items() if key in kept}
+
+
+class Signer:
+    """Computes the signatures of the nodes of one prompt, each once.
+
+    Args:
+        prompt: a validated prompt.
+        definitions: of every class that is needed.
+        node_classes: for `IS_CHANGED` and the flags of the classes.
+    """
+
+    def __init__(
+        self,
+        prompt: Mapping[str, Any],
+        definitions: Mapping[str, NodeDefinition],
+        node_classes: Mapping[str, type],
+    ) -> None:
+        self.prompt = prompt
+        self.definitions = definitions
+        self.node_classes = node_classes
+        self.signatures: dict[str, str] = {}
+
+    def sign(self, node_id: str) -> str:
+        """The signature of a node; its ancestors are signed on the way, without recursion."""
+        pending = [node_id]
+        while pending:
+            current = pending[-1]
+            if current in self.signatures:
+                pending.pop()
+                continue
+            missing = [source for source in self._sources(current) if source not in self.signatures]
+            if missing:
+                pending += missing
+            else:
+                self.signatures[current] = self._digest(current)
+                pending.pop()
+        return self.signatures[node_id]
+
+    def _sources(self, node_id: str) -> Iterator[str]:
+        for value in self.prompt[node_id]["inputs"].values():
+            if is_link(value):
+                yield value[0]
+
+    def _digest(self, node_id: str) -> str:
+        node = self.prompt[node_id]
+        node_class = self.node_classes[node["class_type"]]
+        definition = self.definitions[node["class_type"]]
+        parts = [node["class_type"], node_class.__module__, node_class.__qualname__]
+        if getattr(node_class, "NOT_IDEMPOTENT", False) or "UNIQUE_ID" in definition.hidden.values():
+            parts.append(f"id {node_id}")
+        if hasattr(node_class, "IS_CHANGED"):
+            parts.append("changed " + encode(self._fingerprint(node_id, definition, node_class)))
+        for name, value in sorted(node["inputs"].items()):
+            if is_link(value):
+                parts.append(f"link {name!r} {value[1]} {self.signatures[value[0]]}")
+            else:
+                parts.append(f"value {name!r} {encode(constant(value))}")
+        # Lengths keep neighbours apart whatever the parts contain.
+        text = "".join(f"{len(part)}:{part}" for part in parts)
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def _fingerprint(self, node_id: str, definition: NodeDefinition, node_class: Any) -> Any:
+        """What `IS_CHANGED` says; a failure counts as always changed, and the node itself will say why."""
+        declared = {spec.name for spec in definition.inputs}
+        arguments: dict[str, list[Any]] = {}
+        for name, value in self.prompt[node_id]["inputs"].items():
+            if is_link(value):
+                arguments[name] = [None]
+            elif name in declared:
+                arguments[name] = [constant(value)]
+        arguments.update(hidden_arguments(definition.hidden, node_id, {}))
+        try:
+            as_lists = getattr(node_class, "INPUT_IS_LIST", False)
+            return call_mapped(node_class.IS_CHANGED, arguments, as_lists=as_lists)[0]
+        except Exception as error:
+            LOGGER.warning("node %s (%s): IS_CHANGED failed with %r", node_id, definition.class_type, error)
+            return math.nan
+
+
+def encode(value: Any) -> str:
+    """A text that is equal for equal values only; NaN and objects of unknown kinds equal nothing."""
+    if value is None or isinstance(value, (bool, int, str, bytes)):
+        return repr(value)
+    if isinstance(value, float):
+        return f"unique {next(_UNIQUE)}" if math.isnan(value) else repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(encode, value)) + "]"
+    if isinstance(value, Mapping):
+        items = sorted(((encode(key), encode(item)) for key, item in value.items()))
+        return "{" + ",".join(f"{key}:{item}" for key, item in items) + "}"
+    return f"unique {next(_UNIQUE)}"
