@@ -12,6 +12,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
+
 from llmseg.encoder import load_encoder
 from llmseg.options import INCLUDE_NAMES, TEMPLATES
 from llmseg.patch_features import build_patch_features
@@ -19,7 +21,6 @@ from llmseg.text_bank import build_text_bank
 from llmseg.types import Expansion, PatchFeatures
 from tools.world.scenes import random_scene
 from tools.world.sprites import render_sprites
-from torch import Tensor
 
 from .world import coarse_labels, full_expansion, half_expansion, measure, surprise, to_batch
 

@@ -8,12 +8,13 @@ defaults come from `calibration.py`.
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from llmseg.encoder import Encoder, load_encoder
 from llmseg.examples import benchmark_scenes
 from llmseg.patch_features import build_patch_features
 from llmseg.text_bank import build_text_bank
 from llmseg.types import Expansion, PatchFeatures
-from torch import Tensor
 
 from .world import coarse_labels, full_expansion, half_expansion, measure, to_batch
 

@@ -11,6 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from llmseg.assembly import assemble_classes
 from llmseg.evaluation import confusion_matrix, mean_iou
 from llmseg.examples import world_classes
@@ -18,8 +21,6 @@ from llmseg.labels import label_pixels
 from llmseg.library import load_library
 from llmseg.scores import score_image
 from llmseg.types import ClassExpansion, Expansion, PatchFeatures, TextBank
-from numpy.typing import NDArray
-from torch import Tensor
 
 
 def full_expansion() -> Expansion:

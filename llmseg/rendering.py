@@ -83,7 +83,7 @@ def overlay_image(result: LabelMap, image: NDArray[np.uint8], index: int = 0, op
     drawn = Image.fromarray(draw_overlay(image, labels, result.palette, opacity))
     found, counts = np.unique(labels, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    entries = []
+    entries: list[tuple[str, Colour]] = []
     for label, count in zip(found[order].tolist(), counts[order].tolist(), strict=True):
         if len(entries) == LEGEND_ENTRIES:
             entries.append((f"and {len(found) - len(entries)} more", PAPER))

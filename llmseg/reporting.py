@@ -11,25 +11,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 from .graph import Event, NodeDefinition, RunResult
 
 __all__ = ["JsonReporter", "Reporter", "TextReporter", "listed_files", "listed_texts"]
-
-
-class Reporter(Protocol):
-    """Everything the runner has to say."""
-
-    def event(self, event: Event) -> None: ...
-    def progress(self, done: int, total: int) -> None: ...
-    def warning(self, message: str) -> None: ...
-    def problems(self, messages: Sequence[str], source: str) -> None: ...
-    def failure(self, message: str) -> None: ...
-    def checked(self, source: str, nodes: int, outputs: int) -> None: ...
-    def finished(self, result: RunResult) -> None: ...
-    def nodes(self, definitions: Mapping[str, NodeDefinition]) -> None: ...
 
 
 class TextReporter:
@@ -70,11 +57,11 @@ class TextReporter:
         """A workflow without problems."""
         self._line(f"{source}: valid, {nodes} nodes, {outputs} outputs")
 
-    def finished(self, result: RunResult) -> None:
+    def finished(self, result: RunResult, roots: Mapping[str, Path]) -> None:
         """What was written and what nodes had to say, on standard output."""
         for text in listed_texts(result.ui):
             print(text)
-        for name in listed_files(result.ui):
+        for name in listed_files(result.ui, roots):
             print(f"wrote {name}")
         count, total = len(result.executed), sum(result.seconds.values())
         self._line(f"{total:7.2f} s  {count} nodes executed, {len(result.cached)} cached")
@@ -126,14 +113,14 @@ class JsonReporter:
         """A workflow without problems."""
         self._write("valid", source=source, nodes=nodes, outputs=outputs)
 
-    def finished(self, result: RunResult) -> None:
+    def finished(self, result: RunResult, roots: Mapping[str, Path]) -> None:
         """The whole run."""
         self._write(
             "done",
             executed=list(result.executed),
             cached=list(result.cached),
             seconds=round(sum(result.seconds.values()), 4),
-            files=listed_files(result.ui),
+            files=listed_files(result.ui, roots),
             texts=listed_texts(result.ui),
             success=result.error is None,
         )
@@ -148,13 +135,21 @@ class JsonReporter:
         print(json.dumps({"event": kind, **present}), flush=True)
 
 
-def listed_files(ui: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Files that nodes say they wrote, relative to their root: `output/sub/name.png`."""
+Reporter = TextReporter | JsonReporter
+
+
+def listed_files(ui: Mapping[str, Mapping[str, Any]], roots: Mapping[str, Path]) -> list[str]:
+    """Paths of the files that nodes say they wrote.
+
+    Args:
+        ui: what each node showed.
+        roots: folder behind each kind of file: input, output, temp.
+    """
     entries = [entry for shown in ui.values() for values in shown.values() for entry in values]
     return [
-        str(PurePosixPath(entry.get("type", "output"), entry.get("subfolder", ""), entry["filename"]))
+        str(roots[entry.get("type", "output")] / entry.get("subfolder", "") / entry["filename"])
         for entry in entries
-        if isinstance(entry, dict) and "filename" in entry
+        if isinstance(entry, dict) and "filename" in entry and entry.get("type", "output") in roots
     ]
 
 

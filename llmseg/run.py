@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reporter.failure(str(error))
         _show_traceback(options.debug)
         return INVALID
+    except BrokenPipeError:  # whoever read the output has left; nothing more can be said
+        sys.stdout = None  # so that the interpreter does not flush into it
+        return FAILED
     except KeyboardInterrupt:
         reporter.failure("interrupted; files already written stay.")
         return INTERRUPTED
@@ -65,7 +68,7 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
     if options.workflow is None:
         raise InputError("no workflow file; expected a path, or - for standard input.", place="usage")
     workflow = _read(options.workflow)
-    _use_host(nodes, options, workflow, reporter)
+    roots = _use_host(nodes, options, reporter)
     with located(workflow.source):
         definitions = _definitions(options.object_info, classes)
         prompt = _to_prompt(workflow, definitions, reporter)
@@ -81,7 +84,7 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
     if options.check:
         reporter.checked(workflow.source, len(validation.prompt), len(validation.outputs))
         return DONE
-    return _execute(options, workflow, validation, classes, reporter)
+    return _execute(options, workflow, validation, classes, reporter, roots)
 
 
 def _execute(
@@ -90,11 +93,12 @@ def _execute(
     validation: Validation,
     classes: dict[str, type],
     reporter: Reporter,
+    roots: dict[str, Path],
 ) -> int:
     executor = Executor(classes, on_event=reporter.event)
     pnginfo = {"workflow": workflow.editor} if workflow.editor is not None else None
     result = executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
-    reporter.finished(result)
+    reporter.finished(result, roots)
     if result.error is not None:
         reporter.failure(f"{workflow.source}, {result.error}")
         _show_traceback(options.debug, result.error)
@@ -150,18 +154,25 @@ def _to_prompt(workflow: Workflow, definitions: dict[str, NodeDefinition], repor
     return conversion.prompt
 
 
-def _use_host(nodes: ModuleType, options: argparse.Namespace, workflow: Workflow, reporter: Reporter) -> None:
+def _use_host(nodes: ModuleType, options: argparse.Namespace, reporter: Reporter) -> dict[str, Path]:
+    """Give the nodes their folders and device; returns the folder behind each kind of file."""
     beside = Path(options.workflow).parent / "input"
-    default_input = beside if beside.is_dir() else Path.cwd()
-    host = nodes.host.HeadlessHost(
-        input_folder=options.input_dir or default_input,
-        output_folder=options.output,
-        temp_folder=options.temp_dir or options.output / "temp",
-        device=options.device,
-        on_progress=reporter.progress,
-        trusted_files=frozenset(_typed_files(options.set)),
+    roots = {
+        "input": options.input_dir or (beside if beside.is_dir() else Path.cwd()),
+        "output": options.output,
+        "temp": options.temp_dir or options.output / "temp",
+    }
+    nodes.host.use_headless(
+        nodes.host.HeadlessHost(
+            input_folder=roots["input"],
+            output_folder=roots["output"],
+            temp_folder=roots["temp"],
+            device=options.device,
+            on_progress=reporter.progress,
+            trusted_files=frozenset(_typed_files(options.set)),
+        )
     )
-    nodes.host.use_headless(host)
+    return roots
 
 
 def _typed_files(assignments: Sequence[str]) -> list[Path]:

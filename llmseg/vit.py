@@ -200,7 +200,8 @@ class Clip(nn.Module):
         super().__init__()
         self.config = config
         self.visual = VisionTower(config)
-        self.token_embedding = nn.Embedding(config.vocab_size, config.text.width)
+        # Unlike the constructor, from_pretrained draws no random numbers: on "meta" that costs a second of imports.
+        self.token_embedding = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.text.width))
         self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.text.width))
         self.transformer = Transformer(config.text, config.activation)
         self.ln_final = nn.LayerNorm(config.text.width)

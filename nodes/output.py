@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmseg.files import write_labels
 from llmseg.labels import label_phrases
-from llmseg.options import LIBRARY, MIN_AREA, MODE, MODEL, OPACITY, THRESHOLD
+from llmseg.options import LIBRARY, MIN_AREA, MODE, OPACITY, THRESHOLD
 from llmseg.pipeline import SegmentOptions, segment
 from llmseg.rendering import draw_results, format_areas
 from llmseg.types import LabelMap

@@ -1,18 +1,19 @@
 """Make the README's picture: a scene, its labels from class names alone, and with subclasses.
 
-    python -m tools.readme_picture
+python -m tools.readme_picture
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image, ImageDraw, ImageFont
+
 from llmseg import overlay_image, segment
 from llmseg.examples import load_example
 from llmseg.files import png_bytes
 from llmseg.palette import INK, PAPER
 from llmseg.store import write_atomic
-from PIL import Image, ImageDraw, ImageFont
 
 TARGET = Path(__file__).parent.parent / "docs" / "park.png"
 NAMES = "building, sky, grass, dog, flower, ball, tree, car"

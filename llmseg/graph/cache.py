@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from .calls import call_mapped, constant, hidden_arguments
+from .calls import call_mapped, constant, static_arguments
 from .definitions import NodeDefinition
 from .shapes import is_link
 
@@ -124,14 +124,7 @@ class Signer:
 
     def _fingerprint(self, node_id: str, definition: NodeDefinition, node_class: Any) -> Any:
         """What `IS_CHANGED` says; a failure counts as always changed, and the node itself will say why."""
-        declared = {spec.name for spec in definition.inputs}
-        arguments: dict[str, list[Any]] = {}
-        for name, value in self.prompt[node_id]["inputs"].items():
-            if is_link(value):
-                arguments[name] = [None]
-            elif name in declared:
-                arguments[name] = [constant(value)]
-        arguments.update(hidden_arguments(definition.hidden, node_id, {}))
+        arguments = static_arguments(definition, node_id, self.prompt[node_id]["inputs"])
         try:
             as_lists = getattr(node_class, "INPUT_IS_LIST", False)
             return call_mapped(node_class.IS_CHANGED, arguments, as_lists=as_lists)[0]

@@ -17,7 +17,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..errors import InputError
+from .definitions import NodeDefinition
 from .places import shown
+from .shapes import is_link
 
 __all__ = [
     "Arguments",
@@ -28,6 +30,7 @@ __all__ = [
     "inference_mode",
     "is_blocker",
     "read_returns",
+    "static_arguments",
     "wait_for",
 ]
 
@@ -56,10 +59,7 @@ def hidden_arguments(
         extra_pnginfo: answers EXTRA_PNGINFO: what a picture carries besides the prompt.
     """
     known = {"UNIQUE_ID": node_id, "PROMPT": prompt, "EXTRA_PNGINFO": extra_pnginfo}
-    return {
-        name: [LivePrompt(prompt) if asks == "DYNPROMPT" else known.get(asks)]
-        for name, asks in hidden.items()
-    }
+    return {name: [LivePrompt(prompt) if asks == "DYNPROMPT" else known.get(asks)] for name, asks in hidden.items()}
 
 
 class LivePrompt:
@@ -88,6 +88,18 @@ class LivePrompt:
 
     def get_display_node_id(self, node_id: str) -> str:
         return node_id
+
+
+def static_arguments(definition: NodeDefinition, node_id: str, inputs: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What is known of a node's arguments while nothing runs: constants; linked inputs are None."""
+    declared = {spec.name for spec in definition.inputs}
+    arguments: dict[str, list[Any]] = {}
+    for name, value in inputs.items():
+        if is_link(value):
+            arguments[name] = [None]
+        elif name in declared:
+            arguments[name] = [constant(value)]
+    return {**arguments, **hidden_arguments(definition.hidden, node_id, {})}
 
 
 def argument_sets(arguments: Arguments, as_lists: bool) -> list[dict[str, Any]]:
@@ -203,11 +215,7 @@ def read_returns(returns: Sequence[Any], node_class: type) -> tuple[list[list[An
                 continue
             result = value["result"]
         results.append(_as_row(result, count))
-    ui = (
-        {key: [item for part in shown_parts for item in part[key]] for key in shown_parts[0]}
-        if shown_parts
-        else {}
-    )
+    ui = {key: [item for part in shown_parts for item in part[key]] for key in shown_parts[0]} if shown_parts else {}
     return _merge(results, getattr(node_class, "OUTPUT_IS_LIST", ())), ui
 
 

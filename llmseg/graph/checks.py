@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnknownNameError
-from .calls import call_mapped, constant, hidden_arguments, is_blocker
+from .calls import call_mapped, constant, is_blocker, static_arguments
 from .definitions import (
     ANY,
     AUTOGROW,
@@ -105,9 +105,7 @@ class NodeChecker:
         types = definition.output_types
         if not 0 <= slot < len(types):
             outputs = f"an output from 0 to {len(types) - 1}" if types else "a node with outputs"
-            text = (
-                f"linked to output {slot} of node {source_id} ({source['class_type']}); expected {outputs}."
-            )
+            text = f"linked to output {slot} of node {source_id} ({source['class_type']}); expected {outputs}."
             yield Fault(spec.name, self._exception_type(node_id), text)
             return
         received[spec.name] = types[slot]
@@ -133,14 +131,7 @@ class NodeChecker:
         asked: set[str],
     ) -> Iterator[Fault]:
         """What the class itself says in `VALIDATE_INPUTS`, given only what it names; links are None."""
-        declared = {spec.name for spec in definition.inputs}
-        arguments: dict[str, list[Any]] = {}
-        for name, value in inputs.items():
-            if is_link(value):
-                arguments[name] = [None]
-            elif name in declared:
-                arguments[name] = [constant(value)]
-        arguments.update(hidden_arguments(definition.hidden, node_id, {}))
+        arguments = static_arguments(definition, node_id, inputs)
         if ANY not in asked:
             arguments = {name: items for name, items in arguments.items() if name in asked}
         names = list(arguments)
@@ -157,9 +148,7 @@ class NodeChecker:
             return
         for verdict in verdicts:
             if verdict is not True and not is_blocker(verdict):
-                text = (
-                    verdict if isinstance(verdict, str) else "refused by its class; expected another value."
-                )
+                text = verdict if isinstance(verdict, str) else "refused by its class; expected another value."
                 yield from (Fault(name, "custom_validation_failed", text) for name in names or [""])
 
 
@@ -223,8 +212,6 @@ def _validator_inputs(node_class: type) -> set[str] | None:
         return None
     parameters = inspect.signature(validator).parameters.values()
     names = {
-        ANY if one.kind is one.VAR_KEYWORD else one.name
-        for one in parameters
-        if one.kind is not one.VAR_POSITIONAL
+        ANY if one.kind is one.VAR_KEYWORD else one.name for one in parameters if one.kind is not one.VAR_POSITIONAL
     }
     return names or None

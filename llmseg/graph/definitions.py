@@ -152,9 +152,7 @@ class NodeDefinition:
         try:
             groups = node_class.INPUT_TYPES()  # type: ignore[attr-defined]
         except Exception as error:
-            raise InputError(
-                f"INPUT_TYPES failed with {error!r}; expected a dictionary.", place=place
-            ) from error
+            raise InputError(f"INPUT_TYPES failed with {error!r}; expected a dictionary.", place=place) from error
         return cls(
             class_type=class_type,
             inputs=tuple(_read_groups(groups, {}, place=place)),
@@ -244,6 +242,4 @@ def _read_hidden(groups: Mapping[str, Any], place: str) -> dict[str, str]:
     hidden = groups.get("hidden") or {}
     if not isinstance(hidden, Mapping):
         raise InputError(f"'hidden' is {shown(hidden)}; expected a dictionary.", place=place)
-    return {
-        name: str(asks[0]) if isinstance(asks, (list, tuple)) else str(asks) for name, asks in hidden.items()
-    }
+    return {name: str(asks[0]) if isinstance(asks, (list, tuple)) else str(asks) for name, asks in hidden.items()}

@@ -126,11 +126,7 @@ def _in_order(root: Scope) -> Iterator[tuple[Scope, EditorNode]]:
 
 
 def _runs(scope: Scope, node: EditorNode) -> bool:
-    return (
-        node.mode not in (MUTED, BYPASSED)
-        and node.type not in VIRTUAL_TYPES
-        and node.id not in scope.children
-    )
+    return node.mode not in (MUTED, BYPASSED) and node.type not in VIRTUAL_TYPES and node.id not in scope.children
 
 
 def _is_index(node_id: str) -> bool:

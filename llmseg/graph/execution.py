@@ -47,9 +47,7 @@ class Executor:
         self._instances: dict[tuple[str, str], Any] = {}
         self._prompt: Mapping[str, Any] = {}
 
-    def run(
-        self, prompt: Mapping[str, Any], outputs: Collection[str], *, extra_pnginfo: Any = None
-    ) -> RunResult:
+    def run(self, prompt: Mapping[str, Any], outputs: Collection[str], *, extra_pnginfo: Any = None) -> RunResult:
         """Run what `outputs` need.
 
         Args:
@@ -71,17 +69,22 @@ class Executor:
     def progress(self, value: float, total: float) -> None:
         """Report how far the node that runs now has come."""
         if self.current_node is not None:
-            self.emit("progress", self.current_node, value=value, total=total)
+            self.emit("progress", self.current_node, steps=(value, total))
 
-    def emit(self, kind: EventKind, node_id: str, **details: Any) -> None:
-        """Send an event about a node of the current prompt."""
-        if self.on_event is None:
-            return
-        node = self._prompt[node_id]
-        title = str((node.get("_meta") or {}).get("title") or node["class_type"])
-        self.on_event(
-            Event(kind=kind, node_id=node_id, class_type=node["class_type"], title=title, **details)
-        )
+    def emit(
+        self,
+        kind: EventKind,
+        node_id: str,
+        *,
+        seconds: float = 0.0,
+        steps: tuple[float, float] = (0.0, 0.0),
+        message: str = "",
+    ) -> None:
+        """Send an event about a node of the current prompt; `steps` are those done and those in all."""
+        if self.on_event is not None:
+            node = self._prompt[node_id]
+            title = str((node.get("_meta") or {}).get("title") or node["class_type"])
+            self.on_event(Event(kind, node_id, node["class_type"], title, seconds, *steps, message))
 
     def instance(self, node_id: str, class_type: str) -> Any:
         """The object of a node, made on first use."""
@@ -194,9 +197,7 @@ class _Run:
         self.result.executed.append(node_id)
         if blockers:
             self.result.blocked.append(node_id)
-            messages = [
-                blocker.message for blocker in blockers if getattr(blocker, "message", None) is not None
-            ]
+            messages = [blocker.message for blocker in blockers if getattr(blocker, "message", None) is not None]
             self.executor.emit("blocked", node_id, message="; ".join(dict.fromkeys(map(str, messages))))
         self.executor.emit("finished", node_id, seconds=seconds)
 
@@ -221,9 +222,7 @@ class _Run:
         arguments.update(hidden_arguments(definition.hidden, node_id, self.prompt, self.extra_pnginfo))
         return arguments, missing
 
-    def _asks_for_more(
-        self, node_id: str, node: Any, arguments: dict[str, list[Any]], missing: set[str]
-    ) -> bool:
+    def _asks_for_more(self, node_id: str, node: Any, arguments: dict[str, list[Any]], missing: set[str]) -> bool:
         """Whether the node wants lazy inputs that are not there; they are scheduled."""
         if not hasattr(node, "check_lazy_status"):
             return False
@@ -231,9 +230,7 @@ class _Run:
         answers, _ = call_mapped(node.check_lazy_status, arguments, as_lists=as_lists)
         names = {name for answer in answers if isinstance(answer, list) for name in answer}
         # A name asked for before, or at hand, is not asked for again: that would never end.
-        wanted = {name for name in names if name in missing or name not in arguments} - self.asked.get(
-            node_id, set()
-        )
+        wanted = {name for name in names if name in missing or name not in arguments} - self.asked.get(node_id, set())
         for name in sorted(wanted):
             self.schedule.require(node_id, name)
         self.asked.setdefault(node_id, set()).update(wanted)

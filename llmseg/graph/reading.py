@@ -116,9 +116,7 @@ class _Reader:
         )
 
 
-def _adopted_links(
-    nodes: Sequence[Mapping[str, Any]], links: Mapping[str, Link]
-) -> dict[tuple[str, int], str]:
+def _adopted_links(nodes: Sequence[Mapping[str, Any]], links: Mapping[str, Link]) -> dict[tuple[str, int], str]:
     """Rows that no input names, given to the input they point at if that one has no valid link of its own."""
     inputs = {str(node["id"]): read_rows(node.get("inputs")) for node in reversed(nodes)}
     named = {row.link for rows in inputs.values() for row in rows}
@@ -135,10 +133,7 @@ def _adopted_links(
 def _port_sockets(ports: Sequence[Port], rows: Sequence[Socket]) -> list[Socket]:
     """The sockets of an instance: those of its definition, linked by name, since saved lists have holes."""
     by_name = {row.name: row for row in reversed(rows)}
-    return [
-        Socket(port.name, port.type, by_name[port.name].link if port.name in by_name else None)
-        for port in ports
-    ]
+    return [Socket(port.name, port.type, by_name[port.name].link if port.name in by_name else None) for port in ports]
 
 
 def _read_ports(raw: Mapping[str, Any], side: str) -> list[Port]:

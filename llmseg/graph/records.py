@@ -112,11 +112,7 @@ class EditorGraph:
     @cached_property
     def link_by_output(self) -> dict[int, Link]:
         """The link that ends at each definition output; the first one counts."""
-        return {
-            link.target_slot: link
-            for link in reversed(list(self.links.values()))
-            if link.target == OUTPUT_SIDE
-        }
+        return {link.target_slot: link for link in reversed(list(self.links.values())) if link.target == OUTPUT_SIDE}
 
     def targets_of_input(self, number: int) -> list[tuple[EditorNode, Socket]]:
         """The inner sockets fed by definition input `number`; the first one rules (see `subgraphs`)."""

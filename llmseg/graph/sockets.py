@@ -45,9 +45,7 @@ def read_rows(rows: Sequence[Mapping[str, Any]] | None) -> list[Socket]:
     ]
 
 
-def class_sockets(
-    definition: NodeDefinition, values: Mapping[str, object], rows: Sequence[Socket]
-) -> list[Socket]:
+def class_sockets(definition: NodeDefinition, values: Mapping[str, object], rows: Sequence[Socket]) -> list[Socket]:
     """The sockets of a class while its widgets hold `values`, linked as the file's `rows` say.
 
     Pure sockets first, then one socket for each widget; children of a dynamic combo follow their parent.

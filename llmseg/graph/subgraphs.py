@@ -59,15 +59,12 @@ class Scope:
                 return True
         fed = self.graph.links_by_input.get(number, {}).values()
         return any(
-            link.target in self.graph.nodes and link.id in self.graph.nodes[link.target].widget_links
-            for link in fed
+            link.target in self.graph.nodes and link.id in self.graph.nodes[link.target].widget_links for link in fed
         )
 
     def has_widget_for(self, name: str) -> bool:
         """Whether the definition input called `name` is widget-backed."""
-        return any(
-            port.name == name and self.is_widget_backed(index) for index, port in enumerate(self.graph.inputs)
-        )
+        return any(port.name == name and self.is_widget_backed(index) for index, port in enumerate(self.graph.inputs))
 
     def host_value(self, number: int) -> Any:
         """The value of definition input `number` on this instance, `MISSING` if there is none."""
@@ -154,12 +151,8 @@ def place_instances(drawing: Drawing) -> list[Scope]:
     for scope in scopes:  # grows while it is read
         total += len(scope.graph.nodes)
         if total > MAX_NODES or scope.path.count(":") > MAX_NESTING:
-            problem = (
-                f"subgraphs expand to more than {MAX_NODES} nodes or {MAX_NESTING} levels; expected fewer."
-            )
-            raise InputError(
-                f"{problem} Does a definition contain itself?", place=f"subgraph {scope.graph.name!r}"
-            )
+            problem = f"subgraphs expand to more than {MAX_NODES} nodes or {MAX_NESTING} levels; expected fewer."
+            raise InputError(f"{problem} Does a definition contain itself?", place=f"subgraph {scope.graph.name!r}")
         for node in scope.graph.nodes.values():
             definition = drawing.subgraphs.get(node.type)
             if definition is not None:

@@ -72,9 +72,7 @@ def validate_prompt(
     """
     faults = prompt_faults(prompt)
     if faults:
-        return Validation(
-            dict(prompt), (), tuple(Problem("", "", "", "", "invalid_prompt", line) for line in faults)
-        )
+        return Validation(dict(prompt), (), tuple(Problem("", "", "", "", "invalid_prompt", line) for line in faults))
     return _Validator(prompt, node_classes).validate(targets)
 
 
@@ -87,9 +85,7 @@ class _Validator:
         for class_type in dict.fromkeys(node["class_type"] for node in self.prompt.values()):
             if class_type in node_classes:
                 try:
-                    self.definitions[class_type] = NodeDefinition.from_class(
-                        class_type, node_classes[class_type]
-                    )
+                    self.definitions[class_type] = NodeDefinition.from_class(class_type, node_classes[class_type])
                 except InputError as error:
                     self.broken[class_type] = str(error)
 
@@ -100,9 +96,7 @@ class _Validator:
             if self._is_output(node["class_type"]) and (targets is None or node_id in targets)
         ]
         graph = self._ancestors(outputs)
-        unknown = {
-            node_id for node_id, node in self.prompt.items() if node["class_type"] not in self.definitions
-        }
+        unknown = {node_id for node_id, node in self.prompt.items() if node["class_type"] not in self.definitions}
         found = {node_id: [self._unusable(node_id)] for node_id in unknown if node_id in graph or not outputs}
         # Consumers before sources: the reverse of the order in which the components are reported below.
         components = [set(component) for component in nx.strongly_connected_components(graph)]

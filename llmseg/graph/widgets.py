@@ -53,9 +53,7 @@ def read_widgets(
     values, lost = _by_position(slots, row)
     warning = ""
     if lost is not None:
-        warning = (
-            f"widgets_values hold {shown(lost)} where a control word was expected; read as saved without it"
-        )
+        warning = f"widgets_values hold {shown(lost)} where a control word was expected; read as saved without it"
         slots = _expected_slots(definition, _in_slots(slots, row))
         values, _ = _by_position(slots, row)
     return _finish(definition, values), warning

@@ -97,9 +97,7 @@ def _parse_json(text: str, source: str) -> Any:
         if token.group() in "[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise InputError(
-                    f"nested more than {MAX_DEPTH} levels deep; expected a workflow.", place=source
-                )
+                raise InputError(f"nested more than {MAX_DEPTH} levels deep; expected a workflow.", place=source)
         elif token.group() in "]}":
             depth -= 1
     try:

@@ -35,9 +35,7 @@ class Canvas:
     height: int
     random: np.random.Generator
 
-    def noise(
-        self, octaves: int = 5, stretch: tuple[float, float] = (1, 1), persistence: float = 0.7
-    ) -> Field:
+    def noise(self, octaves: int = 5, stretch: tuple[float, float] = (1, 1), persistence: float = 0.7) -> Field:
         """Fractal noise in 0..1. [H,W]
 
         Args:
@@ -63,9 +61,7 @@ class Canvas:
         near = np.asarray(colour) + self.random.normal(0, spread, 3)
         return np.clip(near, 0, 255).astype(np.float32)
 
-    def ramp(
-        self, dark: Colour, light: Colour, spread: tuple[float, float] = (18, 18)
-    ) -> tuple[Field, Field]:
+    def ramp(self, dark: Colour, light: Colour, spread: tuple[float, float] = (18, 18)) -> tuple[Field, Field]:
         """The two ends of a colour ramp, each varied. [3], [3]"""
         return self.vary(dark, spread[0]), self.vary(light, spread[1])
 

@@ -101,9 +101,7 @@ def _sort_header(data: bytes) -> bytes:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; 0 done, 1 failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.world.import_model", description="Import the model."
-    )
+    parser = argparse.ArgumentParser(prog="python -m tools.world.import_model", description="Import the model.")
     parser.add_argument("source", metavar="SOURCE", type=Path, help="training checkpoint, safetensors")
     parser.add_argument("target", metavar="TARGET", type=Path, help="file to write, safetensors")
     options = parser.parse_args(arguments)

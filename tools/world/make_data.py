@@ -138,9 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; 0 done, 1 failed."""
     parser = argparse.ArgumentParser(prog="python -m tools.world.make_data", description="Make the data.")
     parser.add_argument("--font", type=Path, required=True, help="Noto Color Emoji font file")
-    parser.add_argument(
-        "--output", type=Path, default=DATA, help="folder to write into (default: llmseg/data)"
-    )
+    parser.add_argument("--output", type=Path, default=DATA, help="folder to write into (default: llmseg/data)")
     options = parser.parse_args(arguments)
     try:
         make_data(options.font, options.output)

@@ -49,9 +49,7 @@ def render_sprite(fine: Fine, font: ImageFont.FreeTypeFont) -> Image.Image:
     box = canvas.getbbox()
     width = 0 if box is None else box[2] - box[0]
     if box is None or width > WIDEST:
-        problem = (
-            f"draws {fine.name!r} ({fine.emoji}) {width} px wide; expected one drawing of 1..{WIDEST} px."
-        )
+        problem = f"draws {fine.name!r} ({fine.emoji}) {width} px wide; expected one drawing of 1..{WIDEST} px."
         raise InputError(f"{problem} {PACKAGE_HINT}", place="--font")
     drawing = canvas.crop(box)
     side = max(drawing.size)

@@ -50,9 +50,7 @@ _TABLE = {
         "🦃 turkey|🕊️ dove|🐤 chick"
     ),
     "reptile": "🦎 lizard|🐍 snake|🐊 crocodile|🐢 turtle|🦖 tyrannosaurus|🦕 sauropod",
-    "sea animal": (
-        "🐳 whale|🐬 dolphin|🐠 tropical fish|🐡 blowfish|🦈 shark|🐙 octopus|🦀 crab|🦞 lobster|🦭 seal"
-    ),
+    "sea animal": ("🐳 whale|🐬 dolphin|🐠 tropical fish|🐡 blowfish|🦈 shark|🐙 octopus|🦀 crab|🦞 lobster|🦭 seal"),
     "insect": "🐜 ant|🐝 honeybee|🦋 butterfly|🐞 ladybug|🦗 cricket|🪰 fly|🦟 mosquito|🐛 caterpillar",
     "flower": "🌹 rose|🌼 daisy|🌸 cherry blossom|🌺 hibiscus|🌻 sunflower|🌷 tulip|🪷 lotus",
     "tree": "🌳 oak|🌲 pine|🌴 palm|🎄 christmas tree",
@@ -61,12 +59,10 @@ _TABLE = {
         "🍐 pear|🍑 peach|🍒 cherries|🍓 strawberry|🥝 kiwi"
     ),
     "vegetable": (
-        "🥕 carrot|🥦 broccoli|🥑 avocado|🍆 eggplant|🥔 potato|🌽 corn|🌶️ chili pepper|🥒 cucumber|"
-        "🧄 garlic|🧅 onion"
+        "🥕 carrot|🥦 broccoli|🥑 avocado|🍆 eggplant|🥔 potato|🌽 corn|🌶️ chili pepper|🥒 cucumber|🧄 garlic|🧅 onion"
     ),
     "dessert": (
-        "🎂 birthday cake|🍨 ice cream|🍩 doughnut|🍪 cookie|🧁 cupcake|🥧 pie|🍫 chocolate bar|"
-        "🍭 lollipop|🍮 custard"
+        "🎂 birthday cake|🍨 ice cream|🍩 doughnut|🍪 cookie|🧁 cupcake|🥧 pie|🍫 chocolate bar|🍭 lollipop|🍮 custard"
     ),
     "fast food": "🍔 hamburger|🍟 french fries|🍕 pizza|🌭 hot dog|🥪 sandwich|🌮 taco",
     "drink": "☕ coffee|🍺 beer|🥛 milk|🍷 wine|🍸 cocktail|🧋 bubble tea|🥤 soda",
@@ -77,14 +73,11 @@ _TABLE = {
     "boat": "🚤 speedboat|⛵ sailboat|🛶 canoe|🚢 cruise ship|⛴️ ferry",
     "aircraft": "✈️ jet|🚁 helicopter|🛩️ propeller plane|🚀 rocket|🛸 flying saucer",
     "building": (
-        "🏠 cottage|🏢 office tower|🏥 hospital|🏰 castle|⛪ church|🕌 mosque|🏭 factory|🏫 school|"
-        "🏛️ temple|🛖 hut"
+        "🏠 cottage|🏢 office tower|🏥 hospital|🏰 castle|⛪ church|🕌 mosque|🏭 factory|🏫 school|🏛️ temple|🛖 hut"
     ),
     "ball": "⚽ football|🏀 basketball|⚾ baseball|🏐 volleyball|🏈 rugby ball|🎾 tennis ball",
     "musical instrument": "🎸 guitar|🎻 violin|🎷 saxophone|🪗 accordion|🎺 trumpet|🪕 banjo|🥁 drum",
-    "garment": (
-        "👕 shirt|👗 dress|👔 necktie|👖 jeans|🧣 scarf|🧤 gloves|🧥 coat|🧦 socks|👘 kimono|👙 bikini"
-    ),
+    "garment": ("👕 shirt|👗 dress|👔 necktie|👖 jeans|🧣 scarf|🧤 gloves|🧥 coat|🧦 socks|👘 kimono|👙 bikini"),
     "footwear": "👞 loafer|👟 sneaker|🥾 hiking boot|👠 high heel|🩴 sandal",
     "hat": "👒 sunhat|🧢 baseball cap|👑 crown|🎩 top hat|🎓 graduation cap|🪖 helmet",
     "tool": "🔨 hammer|🪛 screwdriver|🪓 axe|🪚 saw|🔧 wrench|⛏️ pickaxe|✂️ scissors|🪜 ladder",
@@ -94,9 +87,7 @@ _TABLE = {
         "👩 woman|👨 man|👶 baby|👴 grandfather|👵 grandmother|👮 police officer|"
         "👷 construction worker|💂 guard|🥷 ninja|👸 princess|🎅 santa|🧙 wizard"
     ),
-    "smiley": (
-        "😀 grinning face|😡 angry face|😎 cool face|😭 crying face|🤠 cowboy face|🤡 clown|👽 alien|🤖 robot"
-    ),
+    "smiley": ("😀 grinning face|😡 angry face|😎 cool face|😭 crying face|🤠 cowboy face|🤡 clown|👽 alien|🤖 robot"),
 }
 
 BACKGROUNDS = ("grass", "sand", "water", "sky", "snow", "brick", "wood", "night", "rock", "dirt")
