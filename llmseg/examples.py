@@ -6,9 +6,11 @@ Not here: how they are made (`tools/world`), measuring (`evaluation`).
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import lookup
@@ -16,8 +18,6 @@ from .files import read_image
 from .options import SCENE
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -55,17 +55,21 @@ def benchmark_scenes() -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
 @lru_cache(maxsize=1)
 def world_classes() -> WorldClasses:
     """The names behind the labels."""
-    listed = json.loads(_folder().joinpath("classes.json").read_text(encoding="utf-8"))
+    with _packaged("classes.json") as path:
+        listed = json.loads(path.read_text(encoding="utf-8"))
     superclass = {entry["name"]: entry["superclass"] for entry in listed["fine"]}
     return WorldClasses(tuple(listed["labels"]), tuple(superclass.get(name, name) for name in listed["labels"]))
 
 
-def _folder() -> Traversable:
-    return resources.files(__package__).joinpath("data").joinpath("world")
+def _packaged(*parts: str) -> AbstractContextManager[Path]:
+    file = resources.files(__package__).joinpath("data").joinpath("world")
+    for part in parts:
+        file = file.joinpath(part)
+    return resources.as_file(file)
 
 
 def _read(folder: str, name: str) -> NDArray[np.uint8]:
-    with resources.as_file(_folder().joinpath(folder).joinpath(name)) as path:
+    with _packaged(folder, name) as path:
         return read_image(path)
 
 
@@ -73,5 +77,5 @@ def _read_labels(name: str) -> NDArray[np.uint8]:
     import numpy as np
     from PIL import Image
 
-    with resources.as_file(_folder().joinpath("labels").joinpath(name)) as path, Image.open(path) as image:
+    with _packaged("labels", name) as path, Image.open(path) as image:
         return np.asarray(image)

@@ -22,6 +22,7 @@ from .errors import InputError, LLMSegError, WorkflowError, located
 from .graph import (
     Executor,
     NodeDefinition,
+    ResultCache,
     Validation,
     Workflow,
     apply_overrides,
@@ -95,7 +96,7 @@ def _execute(
     reporter: Reporter,
     roots: dict[str, Path],
 ) -> int:
-    executor = Executor(classes, on_event=reporter.event)
+    executor = Executor(classes, cache=ResultCache(), on_event=reporter.event)  # equal nodes run once, as in the server
     pnginfo = {"workflow": workflow.editor} if workflow.editor is not None else None
     result = executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
     reporter.finished(result, roots)
@@ -107,19 +108,19 @@ def _execute(
 
 
 def load_nodes() -> ModuleType:
-    """The node pack, from the checkout or from the installed package, under a private name."""
-    here = Path(__file__).parent
-    folder = next(path for path in (here / "nodes", here.parent / "nodes") if path.is_dir())
-    spec = importlib.util.spec_from_file_location(
-        NODES_MODULE, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[NODES_MODULE] = module
-    spec.loader.exec_module(module)
+    """The node pack, from the checkout or from the installed package, under a private name; loaded once."""
+    if NODES_MODULE not in sys.modules:
+        here = Path(__file__).parent
+        folder = next(path for path in (here / "nodes", here.parent / "nodes") if path.is_dir())
+        spec = importlib.util.spec_from_file_location(
+            NODES_MODULE, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[NODES_MODULE] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[NODES_MODULE])
     importlib.import_module(f"{NODES_MODULE}.core")
-    return module
+    return sys.modules[NODES_MODULE]
 
 
 def _read(source: str) -> Workflow:

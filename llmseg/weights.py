@@ -187,7 +187,7 @@ def _from_description(
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
-            f"metadata of the model is unusable ({error!r}); expected every field, with values of its kind.",
+            f"metadata of the model is unusable ({repr(error)[:200]}); expected every field, with values of its kind.",
             place="model",
         ) from error
 
@@ -205,6 +205,8 @@ def _check_description(described: Mapping[str, Any], config: ClipConfig) -> None
                 raise ValueError(f"{tower} {key} {said!r}, not {size} as in the tensors")
         if type(described[tower]["heads"]) is not int or described[tower]["heads"] < 1:
             raise ValueError(f"{tower} heads {described[tower]['heads']!r}")
+    if described["embed_dim"] != config.embed_dim:
+        raise ValueError(f"embed_dim {described['embed_dim']!r}, not {config.embed_dim} as in the tensors")
     if config.activation not in ACTIVATION.names:
         raise ValueError(f"activation {config.activation!r}")
     for key in ("mean", "std"):
@@ -212,8 +214,9 @@ def _check_description(described: Mapping[str, Any], config: ClipConfig) -> None
             raise ValueError(f"{key} {described[key]!r}")
     if min(described["std"]) == 0:
         raise ValueError(f"std {described['std']!r}")
-    texts = [described["name"], described.get("library", ""), *described.get("names", ())]
-    if not all(isinstance(text, str) for text in [*texts, *(described.get("words") or ())]):
+    lists = [described.get("names", []), described.get("words") or []]
+    texts = [described["name"], described.get("library", ""), *(text for texts in lists for text in texts)]
+    if not all(isinstance(entry, list) for entry in lists) or not all(isinstance(text, str) for text in texts):
         raise TypeError("a name or word that is no text")
 
 

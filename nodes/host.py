@@ -126,9 +126,7 @@ def save_target(prefix: str, root: str = "output", width: int = 0, height: int =
     Raises:
         InputError: the folder lies outside the root, links followed.
     """
-    name = os.path.normpath(fill_tokens(prefix, width, height))
-    subfolder, stem = os.path.split(name)
-    folder = _inside(root, subfolder, place="filename_prefix", expected="a name", shown=prefix)
+    folder, subfolder, stem = _split_prefix(prefix, root, width, height)
     if in_comfyui():
         save_path = _comfy("folder_paths").get_save_image_path
         where, stem, counter, subfolder, _ = save_path(prefix, str(_root(root)), width, height)
@@ -141,6 +139,17 @@ def save_target(prefix: str, root: str = "output", width: int = 0, height: int =
             place="filename_prefix",
         ) from error
     return SaveTarget(folder, stem, next_number(folder, stem), subfolder, root)
+
+
+def allow_prefix(prefix: str | None, root: str = "output") -> bool | str:
+    """What a node's VALIDATE_INPUTS answers about a filename prefix: True, or why it is refused.
+
+    So that a workflow that would write elsewhere is refused before any of its nodes runs.
+    """
+    try:
+        return prefix is None or bool(_split_prefix(prefix, root))  # None: the prefix comes over a link
+    except InputError as error:
+        return error.problem
 
 
 def progress(total: int) -> ProgressBar:
@@ -193,6 +202,13 @@ def metadata_enabled() -> bool:
     if in_comfyui():
         return not _comfy("comfy.cli_args").args.disable_metadata
     return _headless.save_metadata
+
+
+def _split_prefix(prefix: str, root: str, width: int = 0, height: int = 0) -> tuple[Path, str, str]:
+    """Folder, the same as seen from the root, and start of the name; refuses to leave the root."""
+    name = os.path.normpath(fill_tokens(prefix, width, height))
+    subfolder, stem = os.path.split(name)
+    return _inside(root, subfolder, place="filename_prefix", expected="a name", shown=prefix), subfolder, stem
 
 
 def _comfy(module: str) -> ModuleType:

@@ -124,6 +124,10 @@ class LLMSegSaveLabels:
             }
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, filename_prefix: str | None) -> bool | str:
+        return host.allow_prefix(filename_prefix)
+
     def execute(self, label_map: LabelMap, filename_prefix: str, masks: bool) -> dict[str, Any]:
         target = host.save_target(filename_prefix)
         written = []

@@ -9,6 +9,7 @@ import hashlib
 from typing import Any
 
 from llmseg.encoder import Encoder
+from llmseg.errors import InputError
 from llmseg.expansion import expand_from_library, expand_from_text, format_expansion, load_expansion, save_expansion
 from llmseg.library import library_classes, library_names
 from llmseg.names import parse_names
@@ -90,6 +91,15 @@ class LLMSegLoadExpansion:
         return {"required": {"file": text("expansion.json", "File name, relative to the input folder.")}}
 
     @classmethod
+    def VALIDATE_INPUTS(cls, file: str | None) -> bool | str:
+        try:
+            return (
+                file is None or host.input_path(file).is_file() or f"no file {file!r}; expected it in the input folder."
+            )
+        except InputError as error:
+            return error.problem
+
+    @classmethod
     def IS_CHANGED(cls, file: str) -> str:
         return hashlib.sha256(host.input_path(file, place="file").read_bytes()).hexdigest()
 
@@ -115,6 +125,10 @@ class LLMSegSaveExpansion:
                 "filename_prefix": text("llmseg/expansion", "Start of the file name, sub-folders allowed."),
             }
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, filename_prefix: str | None) -> bool | str:
+        return host.allow_prefix(filename_prefix)
 
     def execute(self, expansion: Expansion, filename_prefix: str) -> dict[str, Any]:
         target = host.save_target(filename_prefix)

@@ -1,4 +1,4 @@
-"""What many test modules need: the folder of nodes under its private name, and a headless host."""
+"""What many test modules need: the nodes under their private name, a headless host, and small CLIPs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from llmseg.encoder import Encoder
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "llmseg_nodes"  # `import nodes` would mean ComfyUI's own module in the other host
@@ -48,3 +53,72 @@ def host(tmp_path: Path) -> Iterator[Any]:
     before = module.use_headless(module.HeadlessHost(*folders))
     yield module
     module.use_headless(before)
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """The embedded model. Shared: a test that fills its caches uses phrases of its own."""
+    from llmseg.encoder import load_encoder
+
+    return load_encoder()
+
+
+def random_checkpoint(
+    seed: int = 0, *, patch: int = 8, grid: int = 4, hidden: int = 4, prefix: str = ""
+) -> dict[str, Tensor]:
+    """A random CLIP in OpenAI's layout: image tower 128 wide with 3 layers, text tower 64 wide with 2.
+
+    Args:
+        seed: of the numbers.
+        patch, grid: pixels of a patch, patches along a side.
+        hidden: inner width of an MLP over its outer width.
+        prefix: in front of every name.
+    """
+    import torch
+
+    shapes: dict[str, tuple[int, ...]] = {
+        "visual.conv1.weight": (128, 3, patch, patch),
+        "visual.class_embedding": (128,),
+        "visual.positional_embedding": (grid**2 + 1, 128),
+        "visual.proj": (128, 32),
+        "token_embedding.weight": (49408, 64),
+        "positional_embedding": (16, 64),
+        "text_projection": (64, 32),
+        "logit_scale": (),
+    }
+    norms = {"visual.ln_pre": 128, "visual.ln_post": 128, "ln_final": 64}
+    for tower, width, layers in (("visual.transformer", 128, 3), ("transformer", 64, 2)):
+        for block in (f"{tower}.resblocks.{layer}" for layer in range(layers)):
+            norms |= {f"{block}.ln_1": width, f"{block}.ln_2": width}
+            linear = {"attn.in_proj_": (3 * width, width), "attn.out_proj.": (width, width)}
+            linear |= {"mlp.c_fc.": (hidden * width, width), "mlp.c_proj.": (width, hidden * width)}
+            for name, shape in linear.items():
+                shapes |= {f"{block}.{name}weight": shape, f"{block}.{name}bias": shape[:1]}
+    shapes |= {f"{name}.{kind}": (width,) for name, width in norms.items() for kind in ("weight", "bias")}
+    generator = torch.Generator().manual_seed(seed)
+    state = {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in shapes.items()}
+    # Norms multiply by about one, as trained ones do; random ones near zero would hide every mistake.
+    return {
+        prefix + name: tensor + 1 if name.rsplit(".", 1)[0] in norms and name.endswith("weight") else tensor
+        for name, tensor in state.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_clip() -> Callable[..., dict[str, Tensor]]:
+    """`random_checkpoint`: makes a small random CLIP, the same one for the same arguments."""
+    return random_checkpoint
+
+
+@pytest.fixture
+def saved_clip(tmp_path: Path) -> Callable[..., Path]:
+    """Save tensors as safetensors below `tmp_path`: saved_clip(state, name="tiny.safetensors", metadata=None)."""
+
+    def save(state: dict[str, Tensor], name: str = "tiny.safetensors", metadata: dict[str, str] | None = None) -> Path:
+        from safetensors.torch import save_file
+
+        path = tmp_path / name
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, path, metadata=metadata)
+        return path
+
+    return save

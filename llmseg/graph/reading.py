@@ -51,7 +51,8 @@ class _Reader:
         for row in raw.get("links") or []:
             if row is not None:
                 link = _read_link(row)
-                links.setdefault(link.id, link)
+                if link.slot >= 0 and link.target_slot >= 0:  # else a damaged row: its readers count as unlinked
+                    links.setdefault(link.id, link)
         adopted = _adopted_links(raw["nodes"], links)
         nodes: dict[str, EditorNode] = {}
         for record in raw["nodes"]:
@@ -103,7 +104,7 @@ class _Reader:
             id=node_id,
             type=node_type,
             mode=record.get("mode") or 0,
-            title=str(record.get("title") or (definition.display_name if definition else node_type)),
+            title=str(record.get("title") or (definition.display_name if definition else "") or node_type),
             definition=definition,
             values=values,
             sockets=sockets,

@@ -46,6 +46,11 @@ class SaveImage:
         images = ("IMAGE", {"tooltip": "The images to save."})
         return {"required": {"images": images, "filename_prefix": prefix}, "hidden": HIDDEN}
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
+        """Refuses a prefix that leaves the folder before anything runs; ComfyUI finds out when it saves."""
+        return host.allow_prefix(filename_prefix, cls.ROOT)
+
     def save_images(
         self,
         images: Tensor,

@@ -1,0 +1,192 @@
+"""Classes to phrases, from a library, text or a file, and back without loss."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llmseg.errors import InputError, UnknownNameError
+from llmseg.expansion import (
+    expand_from_library,
+    expand_from_text,
+    expand_names,
+    expansion_to_json,
+    format_expansion,
+    load_expansion,
+    save_expansion,
+)
+from llmseg.library import expansion_from_json, library_classes, library_names, load_library
+from llmseg.names import parse_names
+from llmseg.types import Expansion
+
+CLASSES = parse_names("dog | hound, car, sky, background")
+
+
+def kept(expansion: Expansion) -> dict[str, tuple[str, ...]]:
+    return {entry.class_name.name: entry.kept for entry in expansion.classes}
+
+
+def dropped(expansion: Expansion) -> list[tuple[str, str, str]]:
+    return [
+        (entry.class_name.name, phrase.text, phrase.reason)
+        for entry in expansion.classes
+        for phrase in entry.subclasses
+        if not phrase.kept
+    ]
+
+
+def test_text_by_hand() -> None:
+    text = "# pets\n dog : poodle,  german_shepherd ,\nsky:\n\ncar: taxi # and more"
+    expansion = expand_from_text(CLASSES, text)
+    assert kept(expansion) == {"dog": ("poodle", "german shepherd"), "car": ("taxi",), "sky": (), "background": ()}
+    assert {(item.status, item.source) for entry in expansion.classes for item in entry.subclasses} == {
+        ("user", "text")
+    }
+    assert expansion.provenance == {"source": "text"}
+    assert expansion.class_list == CLASSES
+
+
+@pytest.mark.parametrize("text", ["DOG: poodle", "Hound: poodle", '{"hound": ["poodle"]}', "dog:poodle"])
+def test_class_is_found_by_name_or_alias(text: str) -> None:
+    assert kept(expand_from_text(CLASSES, text))["dog"] == ("poodle",)
+
+
+def test_lines_for_one_class_add_up() -> None:
+    text = "dog: poodle\nhound: beagle\nDog: husky\ndog: corgi"
+    assert sorted(kept(expand_from_text(CLASSES, text))["dog"]) == ["beagle", "corgi", "husky", "poodle"]
+
+
+def test_collisions_are_dropped_with_their_reason() -> None:
+    expansion = expand_from_text(CLASSES, "dog: Hound, car, poodle, Poodle, DOG, husky\ncar: dog, hound, husky")
+    assert kept(expansion) == {"dog": ("poodle", "husky"), "car": ("husky",), "sky": (), "background": ()}
+    assert dropped(expansion) == [
+        ("dog", "Hound", "class_name"),
+        ("dog", "car", "other_class"),
+        ("dog", "Poodle", "duplicate"),
+        ("dog", "DOG", "class_name"),
+        ("car", "dog", "other_class"),
+        ("car", "hound", "other_class"),
+    ]
+
+
+def test_class_that_is_to_be_kept_is_never_split() -> None:
+    assert kept(expand_from_text(CLASSES, "background: wall, floor"))["background"] == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "dgo: poodle",
+            "subclasses: subclasses of 'dgo', which is not a class; "
+            "expected one of dog, car, sky, background. Did you mean 'dog'?",
+        ),
+        ("dog: a\npoodle", "subclasses: line 2, 'poodle'; expected 'class: subclass, subclass'."),
+        (": a", "subclasses: line 1, ': a'; expected 'class: subclass, subclass'."),
+        ("[1, 2]", "subclasses: not an expansion; expected an object with a list 'classes'."),
+        ('{"dog": "poodle"}', "subclasses, class 1: subclasses 'poodle'; expected a list."),
+        ('{"dog": [7]}', "subclasses, class 1: subclass 7; expected text or an object with a 'text'."),
+        (
+            '{"dog": [], "DOG": []}',
+            "subclasses: 'DOG' stands twice; expected every class and alias once. Remove one of them.",
+        ),
+        (
+            '{"dog": [',
+            "subclasses: not valid JSON (Expecting value: line 1 column 10 (char 9)); expected an expansion.",
+        ),
+    ],
+)
+def test_text_that_cannot_be_read(text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        expand_from_text(CLASSES, text)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '{"classes":['])
+def test_nesting_without_end(opening: str) -> None:
+    with pytest.raises(InputError, match=r"^subclasses: not valid JSON \(.*\); expected an expansion\.$"):
+        expand_from_text(CLASSES, opening * 200_000)
+
+
+@pytest.mark.parametrize("library", library_names())
+def test_library_gives_its_own_phrases(library: str) -> None:
+    shipped = load_library(library)
+    expansion = expand_from_library(library_classes(library), library)
+    assert expansion.provenance == {"source": f"library {library}"}
+    for ours, theirs in zip(expansion.classes, shipped.classes, strict=True):
+        assert set(ours.kept) <= set(theirs.kept)
+        assert ours.class_name == theirs.class_name
+
+
+def test_sources() -> None:
+    classes = parse_names("DOG, zeppelin, puppy dog | cat")
+    automatic = expand_names(classes)
+    assert "poodle" in kept(automatic)["DOG"]
+    assert kept(automatic)["zeppelin"] == ()
+    assert "tabby" in kept(automatic)["puppy dog"], "found by its alias"
+    assert expand_names(classes, "emoji") == automatic == expand_from_library(classes)
+    assert set(kept(expand_names(classes, "off")).values()) == {()}
+    assert expand_names(classes, "off") == expand_from_library(classes, "off")
+    assert kept(expand_names(classes, "DOG: poodle"))["DOG"] == ("poodle",)
+    assert kept(expand_names(classes, '{"DOG": ["poodle"]}'))["DOG"] == ("poodle",)
+
+
+def test_source_that_is_no_library() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        expand_names(CLASSES, "emojy")
+    assert str(caught.value) == "library: unknown name 'emojy'; expected one of emoji. Did you mean 'emoji'?"
+
+
+EXPANSIONS = [
+    expand_from_text(CLASSES, "dog: poodle, car\nsky: cloud"),
+    expand_names(parse_names("dog, caf\u00e9 \U0001f98a (a sense), other"), "off"),
+    load_library("emoji"),
+]
+
+
+@pytest.mark.parametrize("expansion", EXPANSIONS, ids=["text", "unicode", "library"])
+def test_json_round_trip(expansion: Expansion, tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "expansion.json"
+    save_expansion(expansion, path)
+    assert load_expansion(path) == expansion
+    assert expansion_from_json(json.loads(json.dumps(expansion_to_json(expansion))), place="p") == expansion
+    pasted = expand_from_text(expansion.class_list, path.read_text(encoding="utf-8"))
+    assert {k: v for k, v in kept(pasted).items() if v} == {k: v for k, v in kept(expansion).items() if v}
+
+
+@pytest.mark.parametrize("expansion", EXPANSIONS, ids=["text", "unicode", "library"])
+def test_text_round_trip(expansion: Expansion) -> None:
+    assert kept(expand_from_text(expansion.class_list, format_expansion(expansion))) == kept(expansion)
+
+
+def test_format_by_hand() -> None:
+    expansion = expand_from_text(CLASSES, "dog: poodle, car, beagle\ncar: dog")
+    assert format_expansion(expansion) == (
+        "dog: poodle, beagle  # dropped: car (other_class)\ncar:  # dropped: dog (other_class)\nsky:\nbackground:"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("{}", "x.json: not an expansion; expected an object with a list 'classes'."),
+        ('{"classes": []}', "x.json: no class in 'classes'; expected one or more."),
+        ("dog", "x.json: not valid JSON (Expecting value: line 1 column 1 (char 0)); expected an expansion."),
+        ('{"classes": [{"name": 1}]}', "x.json, class 1: name 1; expected text."),
+    ],
+)
+def test_file_that_is_no_expansion(data: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(data, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_expansion(tmp_path / "x.json")
+    assert str(caught.value) == message
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(InputError) as caught:
+        load_expansion(path)
+    text = f"expansion: cannot read {str(path)!r}: No such file or directory; expected a text file."
+    assert str(caught.value) == text

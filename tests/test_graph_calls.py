@@ -1,0 +1,126 @@
+"""One node call: list mapping against a naive twin, blockers, return forms."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+
+from llmseg.errors import InputError
+from llmseg.graph.calls import argument_sets, call_mapped, hidden_arguments, read_returns, wait_for
+
+
+class ExecutionBlocker:
+    def __init__(self, message: str | None) -> None:
+        self.message = message
+
+
+class Two:
+    RETURN_TYPES = ("A", "B")
+
+
+class Spliced(Two):
+    OUTPUT_IS_LIST = (True, False)
+
+
+class Nothing:
+    RETURN_TYPES = ()
+
+
+def naive(arguments: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Pad every list with its last item to the longest length, then read off the columns."""
+    longest = max(len(items) for items in arguments.values())
+    padded = {name: items + [items[-1]] * (longest - len(items)) for name, items in arguments.items()}
+    return [dict(zip(padded, column, strict=True)) for column in zip(*padded.values(), strict=True)]
+
+
+@pytest.mark.parametrize("lengths", list(itertools.product([1, 2, 3], repeat=3)))
+def test_mapping_repeats_the_last_item_of_shorter_lists(lengths: tuple[int, ...]):
+    arguments = {name: [f"{name}{i}" for i in range(count)] for name, count in zip("abc", lengths, strict=True)}
+    assert argument_sets(arguments, as_lists=False) == naive(arguments)
+
+
+def test_mapping_at_its_edges():
+    assert argument_sets({}, False) == [{}]
+    assert argument_sets({"a": [], "b": []}, False) == [{}]
+    assert argument_sets({"a": [1, 2], "b": [3]}, True) == [{"a": [1, 2], "b": [3]}]
+    with pytest.raises(InputError) as caught:
+        argument_sets({"a": [1], "b": []}, False)
+    assert str(caught.value) == "input 'b': an empty list; expected at least one item."
+
+
+def test_a_blocker_skips_its_call_and_tells_once():
+    calls = []
+    items = [1, ExecutionBlocker("stop"), 3]
+    returns, blockers = call_mapped(lambda a: (calls.append(a), a)[1:], {"a": items})
+    assert calls == [1, 3]
+    assert [blocker.message for blocker in blockers] == ["stop"]
+    assert (returns[0], returns[1].message, returns[2]) == ((1,), None, (3,))
+    returns, blockers = call_mapped(lambda a: 1 / 0, {"a": [1, ExecutionBlocker(None)]}, as_lists=True)
+    assert len(returns) == len(blockers) == 1
+
+
+def test_coroutines_of_one_node_run_concurrently():
+    async def body(a: int) -> tuple[int]:
+        arrived.append(a)
+        while len(arrived) < 2:
+            await asyncio.sleep(0)
+        return (a,)
+
+    arrived: list[int] = []
+    assert call_mapped(body, {"a": [1, 2]})[0] == [(1,), (2,)]
+
+
+def test_waiting_works_inside_a_running_loop():
+    async def inner() -> int:
+        return 4
+
+    async def outer() -> list[int]:
+        return wait_for([inner()])
+
+    assert asyncio.run(outer()) == [4]
+
+
+def test_results_of_calls_are_joined_per_output():
+    assert read_returns([(1, 2), (3, 4)], Two) == ([[1, 3], [2, 4]], {})
+    assert read_returns([([1, 9], [2]), ([], [4])], Spliced) == ([[1, 9], [[2], [4]]], {})
+    assert read_returns([None], Nothing) == ([], {})
+
+
+def test_ui_values_are_joined_under_the_keys_of_the_first_call():
+    returns = [{"ui": {"text": ("a",)}, "result": (1, 2)}, {"ui": {"text": ["b", "c"]}, "result": (3, 4)}]
+    assert read_returns(returns, Two) == ([[1, 3], [2, 4]], {"text": ["a", "b", "c"]})
+    assert read_returns([{"ui": {"text": ("a",)}}], Two) == ([], {"text": ["a"]})
+
+
+def test_a_returned_blocker_stands_on_every_output():
+    blocker = ExecutionBlocker(None)
+    assert read_returns([blocker], Spliced) == ([[blocker], [blocker]], {})
+    assert read_returns([{"result": blocker}], Two) == ([[blocker], [blocker]], {})
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("text", "returned 'text'; expected a tuple of 2 values."),
+        (None, "returned None; expected a tuple of 2 values."),
+        ((1,), "returned (1,); expected a tuple of 2 values."),
+        ({"expand": {}}, "returned a graph to expand, which is not supported yet; expected values."),
+    ],
+)
+def test_other_returns_are_refused(value: Any, message: str):
+    with pytest.raises(InputError) as caught:
+        read_returns([value], Two)
+    assert str(caught.value) == message
+
+
+def test_hidden_arguments():
+    asks = {"a": "UNIQUE_ID", "b": "PROMPT", "c": "EXTRA_PNGINFO", "d": "API_KEY_COMFY_ORG", "e": "DYNPROMPT"}
+    prompt = {"7": {"class_type": "X"}}
+    hidden = hidden_arguments(asks, "7", prompt, {"workflow": 1})
+    assert {name: hidden[name] for name in "abcd"} == {"a": ["7"], "b": [prompt], "c": [{"workflow": 1}], "d": [None]}
+    live = hidden["e"][0]
+    assert live.get_node("7") == {"class_type": "X"}
+    assert (live.has_node("8"), live.all_node_ids(), live.get_display_node_id("7")) == (False, {"7"}, "7")

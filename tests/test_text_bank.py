@@ -1,0 +1,167 @@
+"""`text_bank`: one vector per phrase, each encoded once; unknown words."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from llmseg import text_bank
+from llmseg.encoder import load_encoder
+from llmseg.errors import InputError, UnknownNameError
+from llmseg.templates import TEMPLATES, fill_templates
+from llmseg.text_bank import build_text_bank, encode_phrases
+from llmseg.types import ClassExpansion, ClassName, Expansion, Phrase
+
+
+def expand(**classes):
+    """An expansion from name=[subclasses]; a Phrase stands as it is."""
+    return Expansion(
+        tuple(
+            ClassExpansion(
+                ClassName(name), tuple(entry if isinstance(entry, Phrase) else Phrase(entry) for entry in entries)
+            )
+            for name, entries in classes.items()
+        )
+    )
+
+
+@pytest.fixture
+def fresh():
+    """An embedded encoder of one's own, and the number of token rows that its text tower has read."""
+    encoder, rows = load_encoder(), []
+    encoder.module.token_embedding.register_forward_hook(lambda module, args, out: rows.append(len(args[0])))
+    return encoder, rows
+
+
+def slow_vector(encoder, phrase, templates):
+    """One sentence at a time: the unit mean of unit vectors."""
+    total = torch.zeros(encoder.embed_dim)
+    for sentence in fill_templates(phrase, TEMPLATES[templates]):
+        vector = encoder.module.encode_text(encoder.tokenizer([sentence]))[0]
+        total += vector / vector.norm()
+    return total / total.norm()
+
+
+@pytest.mark.parametrize("templates", TEMPLATES)
+def test_vectors_equal_one_sentence_at_a_time(encoder, templates):
+    phrases = ["owl", "oak", "castle"]
+    wanted = torch.stack([slow_vector(encoder, phrase, templates) for phrase in phrases])
+    torch.testing.assert_close(encode_phrases(encoder, phrases, templates), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("include_names", "phrases", "class_index"),
+    [
+        ("yes", ("bird", "owl", "duck", "grass", "tree", "oak"), [0, 0, 0, 1, 2, 2]),
+        ("no", ("owl", "duck", "grass", "oak"), [0, 0, 1, 2]),
+        ("auto", ("bird", "owl", "duck", "grass", "tree", "oak"), [0, 0, 0, 1, 2, 2]),
+    ],
+)
+def test_phrases_stand_class_by_class(encoder, include_names, phrases, class_index):
+    gone = Phrase("whale", status="dropped", reason="by hand")
+    expansion = expand(bird=["owl", gone, "duck"], grass=[], tree=["oak"])
+    bank = build_text_bank(encoder, expansion, "single", include_names)
+    assert bank.phrases == phrases
+    assert bank.class_index.tolist() == class_index
+    assert bank.class_index.dtype == torch.int64
+    for number, phrase in enumerate(phrases):
+        torch.testing.assert_close(bank.embeddings[number], slow_vector(encoder, phrase, "single"), atol=1e-5, rtol=0)
+    for label, name in enumerate(("bird", "grass", "tree")):
+        wanted = slow_vector(encoder, name, "single")
+        torch.testing.assert_close(bank.name_embeddings[label], wanted, atol=1e-5, rtol=0)
+    assert (bank.templates, bank.model, bank.dropped) == ("single", encoder.identity, ())
+    assert bank.classes == expansion.class_list
+
+
+def test_auto_templates_are_the_models_own(encoder):
+    assert build_text_bank(encoder, expand(bird=[])).templates == "captions6" == encoder.defaults.templates
+
+
+def test_a_subclass_with_an_unknown_word_is_dropped_with_its_reason(encoder):
+    bank = build_text_bank(encoder, expand(bird=["owl", "zyzzyva", "tiny flurb"], tree=["qux"]), "single", "no")
+    assert bank.phrases == ("owl", "tree")  # a class left with nothing is represented by its name
+    assert bank.class_index.tolist() == [0, 1]
+    assert bank.dropped == (
+        ("bird", "zyzzyva", "unknown_word"),
+        ("bird", "tiny flurb", "unknown_word"),
+        ("tree", "qux", "unknown_word"),
+    )
+
+
+def test_any_word_may_be_read_by_a_model_without_a_word_list(tiny_clip, saved_clip):
+    bank = build_text_bank(load_encoder(str(saved_clip(tiny_clip()))), expand(zyzzyva=["flurb"]))
+    assert (bank.phrases, bank.templates, bank.dropped) == (("zyzzyva", "flurb"), "short7", ())
+
+
+# --- counting what is encoded ---
+
+
+def test_only_new_phrases_are_encoded(fresh):
+    encoder, rows = fresh
+    frames = len(TEMPLATES["captions6"])
+    first = build_text_bank(encoder, expand(bird=["owl", "duck"], tree=["oak"]))
+    assert sum(rows) == 5 * frames
+    again = build_text_bank(encoder, expand(bird=["owl", "duck"], tree=["oak"]))
+    assert sum(rows) == 5 * frames
+    assert again.embeddings.equal(first.embeddings)
+    build_text_bank(encoder, expand(bird=["owl", "duck"], boat=["oak"]))  # one class name edited
+    assert sum(rows) == 6 * frames
+
+
+def test_a_phrase_named_twice_is_encoded_once(fresh):
+    encoder, rows = fresh
+    vectors = encode_phrases(encoder, ["owl", "oak", "owl"], "single")
+    assert sum(rows) == 2
+    assert vectors[0].equal(vectors[2])
+
+
+def test_other_templates_are_other_vectors(fresh):
+    encoder, rows = fresh
+    single = encode_phrases(encoder, ["owl"], "single")
+    seven = encode_phrases(encoder, ["owl"], "short7")
+    assert sum(rows) == 8
+    assert not single.equal(seven)
+
+
+def test_the_cache_forgets_the_oldest_beyond_its_size(fresh, monkeypatch):
+    encoder, rows = fresh
+    monkeypatch.setattr(text_bank, "CACHED_PHRASES", 2)
+    assert len(encode_phrases(encoder, ["owl", "oak", "duck"], "single")) == 3
+    assert list(encoder.phrase_cache) == [("single", "oak"), ("single", "duck")]
+    encode_phrases(encoder, ["duck", "owl"], "single")
+    assert sum(rows) == 4
+
+
+# --- refused ---
+
+
+def test_an_unknown_class_name_lists_the_nearest(encoder):
+    with pytest.raises(InputError) as caught:
+        build_text_bank(encoder, expand(tree=[], poodel=["oak"]))
+    assert str(caught.value) == (
+        "names: the model 'emoji-bootstrap' does not know the word 'poodel' of class 'poodel'; "
+        "expected words it was trained on. Nearest: poodle, noodles."
+    )
+
+
+def test_an_unknown_class_name_like_no_other_has_no_hint(encoder):
+    with pytest.raises(InputError) as caught:
+        build_text_bank(encoder, expand(xyzxyzxyz=[]))
+    assert str(caught.value) == (
+        "names: the model 'emoji-bootstrap' does not know the word 'xyzxyzxyz' of class 'xyzxyzxyz'; "
+        "expected words it was trained on."
+    )
+
+
+def test_unknown_templates_are_refused(encoder):
+    with pytest.raises(UnknownNameError) as caught:
+        build_text_bank(encoder, expand(bird=[]), "sinlge")
+    assert str(caught.value) == (
+        "templates: unknown name 'sinlge'; expected one of single, captions6, short7. Did you mean 'single'?"
+    )
+
+
+def test_another_word_for_include_names_is_refused(encoder):
+    with pytest.raises(UnknownNameError) as caught:
+        build_text_bank(encoder, expand(bird=[]), include_names="maybe")
+    assert str(caught.value) == "include_names: unknown name 'maybe'; expected one of auto, yes, no."

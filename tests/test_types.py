@@ -1,0 +1,69 @@
+"""The records: what they say about themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from llmseg import types
+from llmseg.errors import InputError
+from llmseg.types import UNKNOWN, ClassExpansion, ClassList, ClassName, Expansion, LabelMap, Phrase
+
+
+def label_map(labels: list[list[list[int]]], names: tuple[str, ...]) -> LabelMap:
+    tensor = torch.tensor(labels)
+    empty = torch.full_like(tensor, -1)
+    return LabelMap(tensor, names, ((0, 0, 0),) * len(names), torch.ones(tensor.shape), empty)
+
+
+@pytest.mark.parametrize("name", [name for name in types.__all__ if name != "UNKNOWN"])
+def test_records_are_frozen(name: str) -> None:
+    record = getattr(types, name)
+    first = dataclasses.fields(record)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(object.__new__(record), first, None)
+
+
+def test_class_list_names_in_label_order() -> None:
+    classes = ClassList((ClassName("dog"), ClassName("sky", role="background"), ClassName("car")))
+    assert classes.names == ("dog", "sky", "car")
+    assert classes.background == 1
+    assert ClassList((ClassName("dog"),)).background is None
+
+
+@pytest.mark.parametrize(("status", "kept"), [("ok", True), ("user", True), ("dropped", False)])
+def test_phrase_is_kept_unless_dropped(status: str, kept: bool) -> None:
+    assert Phrase("poodle", status).kept is kept
+
+
+def test_expansion_keeps_classes_and_drops_phrases() -> None:
+    phrases = (Phrase("poodle"), Phrase("cat", "dropped", "other_class"), Phrase("beagle", "user"))
+    expansion = Expansion((ClassExpansion(ClassName("dog"), phrases), ClassExpansion(ClassName("cat"))))
+    assert expansion.classes[0].kept == ("poodle", "beagle")
+    assert expansion.class_list.names == ("dog", "cat")
+    assert expansion.provenance == {}
+
+
+def test_mask_and_area_are_counts_of_pixels() -> None:
+    result = label_map([[[0, 1, 1], [0, 0, UNKNOWN]], [[1, 1, 1], [1, 1, UNKNOWN]]], ("dog", "Red Car", "tree"))
+    assert result.mask("dog").tolist() == [[[True, False, False], [True, True, False]], [[False] * 3] * 2]
+    assert result.area() == pytest.approx({"dog": 3 / 12, "Red Car": 7 / 12, "tree": 0.0})
+    assert result.mask("tree").sum() == 0
+
+
+@pytest.mark.parametrize("name", ["Red Car", "red car", "  RED   car "])
+def test_class_is_found_by_name_whatever_its_case(name: str) -> None:
+    assert label_map([[[0]]], ("dog", "Red Car")).index(name) == 1
+
+
+def test_unknown_class_names_the_nearest() -> None:
+    result = label_map([[[0]]], ("dog", "car"))
+    with pytest.raises(InputError) as caught:
+        result.mask("carr")
+    text = "class_name: no class 'carr' in this label map; expected one of dog, car. Did you mean 'car'?"
+    assert str(caught.value) == text
+    with pytest.raises(InputError) as caught:
+        result.mask("zebra")
+    assert str(caught.value) == "class_name: no class 'zebra' in this label map; expected one of dog, car."
