@@ -13,21 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from .comfyui import comfyui_server
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW = ROOT / "workflows" / "quickstart.json"
 PROMPT = ROOT / "workflows" / "api" / "quickstart.json"
-DEADLINE = 120.0
 
 
 def main() -> None:
@@ -70,46 +68,12 @@ def _time(command: list[str]) -> float:
 
 
 def _comfyui() -> float:
-    folder, python = os.environ["COMFYUI_PATH"], os.environ.get("COMFYUI_PYTHON", sys.executable)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    prompt = json.loads(PROMPT.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as output:
-        command = [python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
-        command += ["--output-directory", output, "--database-url", "sqlite:///:memory:", "--disable-api-nodes"]
         start = time.perf_counter()
-        server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            _wait(lambda: _fetch(port, "/system_stats"), server)
-            body = {"prompt": json.loads(PROMPT.read_text(encoding="utf-8"))}
-            prompt_id = _fetch(port, "/prompt", body)["prompt_id"]
-            record = _wait(lambda: _fetch(port, f"/history/{prompt_id}").get(prompt_id), server)
-            took = time.perf_counter() - start
-        finally:
-            server.terminate()
-            server.wait(30)
-    if record["status"]["status_str"] != "success":
-        raise SystemExit(f"ComfyUI failed: {record['status']}")
-    return took
-
-
-def _fetch(port: int, route: str, body: dict[str, Any] | None = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{route}", data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as reply:
-        return json.loads(reply.read())
-
-
-def _wait(ask: Callable[[], Any], server: subprocess.Popen[bytes]) -> Any:
-    end = time.perf_counter() + DEADLINE
-    while time.perf_counter() < end and server.poll() is None:
-        try:
-            if answer := ask():
-                return answer
-        except OSError:
-            pass  # not up yet
-        time.sleep(0.05)
-    raise SystemExit("the ComfyUI server did not answer.")
+        with comfyui_server(Path(output)) as server:
+            server.run(prompt)
+            return time.perf_counter() - start
 
 
 if __name__ == "__main__":

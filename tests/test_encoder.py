@@ -73,7 +73,9 @@ def test_sentences_give_the_same_vectors_alone_and_in_batches(encoder):
     together = encoder.encode_text(sentences)
     torch.testing.assert_close(together.norm(dim=-1), torch.ones(len(sentences)))
     for number in (0, 1, 2, 3, SENTENCES_PER_BATCH, SENTENCES_PER_BATCH + 2):
-        torch.testing.assert_close(together[number], encoder.encode_text([sentences[number]])[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            together[number], encoder.encode_text([sentences[number]])[0], atol=1e-5, rtol=0
+        )
 
 
 def test_no_sentences_give_no_vectors(encoder):
@@ -95,7 +97,7 @@ def test_a_host_may_change_the_number_format(tiny, images):
     ("phrase", "unknown"),
     [
         ("owl", ()),
-        ("An OWL, an oak-tree", ()),
+        ("An OWL, an oak-owl!", ()),
         ("a zyzzyva", ("zyzzyva",)),
         ("owl_qux flurb", ("qux", "flurb")),
         ("", ()),
@@ -103,9 +105,7 @@ def test_a_host_may_change_the_number_format(tiny, images):
     ],
 )
 def test_unknown_words_are_found(encoder, phrase, unknown):
-    known = encoder.words | {"an", "a", "oak", "tree", "owl"}
-    assert known == encoder.words | {"an", "a", "oak", "tree"}  # owl is one of the model's own
-    assert tuple(word for word in encoder.unknown_words(phrase) if word not in {"tree"}) == unknown
+    assert encoder.unknown_words(phrase) == unknown
 
 
 def test_a_model_that_reads_any_word_knows_no_unknown_one(tiny):

@@ -37,12 +37,12 @@ def naive(arguments: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("lengths", list(itertools.product([1, 2, 3], repeat=3)))
-def test_mapping_repeats_the_last_item_of_shorter_lists(lengths: tuple[int, ...]):
+def test_mapping_repeats_the_last_item_of_shorter_lists(lengths: tuple[int, ...]) -> None:
     arguments = {name: [f"{name}{i}" for i in range(count)] for name, count in zip("abc", lengths, strict=True)}
     assert argument_sets(arguments, as_lists=False) == naive(arguments)
 
 
-def test_mapping_at_its_edges():
+def test_mapping_at_its_edges() -> None:
     assert argument_sets({}, False) == [{}]
     assert argument_sets({"a": [], "b": []}, False) == [{}]
     assert argument_sets({"a": [1, 2], "b": [3]}, True) == [{"a": [1, 2], "b": [3]}]
@@ -51,7 +51,7 @@ def test_mapping_at_its_edges():
     assert str(caught.value) == "input 'b': an empty list; expected at least one item."
 
 
-def test_a_blocker_skips_its_call_and_tells_once():
+def test_a_blocker_skips_its_call_and_tells_once() -> None:
     calls = []
     items = [1, ExecutionBlocker("stop"), 3]
     returns, blockers = call_mapped(lambda a: (calls.append(a), a)[1:], {"a": items})
@@ -62,7 +62,7 @@ def test_a_blocker_skips_its_call_and_tells_once():
     assert len(returns) == len(blockers) == 1
 
 
-def test_coroutines_of_one_node_run_concurrently():
+def test_coroutines_of_one_node_run_concurrently() -> None:
     async def body(a: int) -> tuple[int]:
         arrived.append(a)
         while len(arrived) < 2:
@@ -73,7 +73,7 @@ def test_coroutines_of_one_node_run_concurrently():
     assert call_mapped(body, {"a": [1, 2]})[0] == [(1,), (2,)]
 
 
-def test_waiting_works_inside_a_running_loop():
+def test_waiting_works_inside_a_running_loop() -> None:
     async def inner() -> int:
         return 4
 
@@ -83,19 +83,19 @@ def test_waiting_works_inside_a_running_loop():
     assert asyncio.run(outer()) == [4]
 
 
-def test_results_of_calls_are_joined_per_output():
+def test_results_of_calls_are_joined_per_output() -> None:
     assert read_returns([(1, 2), (3, 4)], Two) == ([[1, 3], [2, 4]], {})
     assert read_returns([([1, 9], [2]), ([], [4])], Spliced) == ([[1, 9], [[2], [4]]], {})
     assert read_returns([None], Nothing) == ([], {})
 
 
-def test_ui_values_are_joined_under_the_keys_of_the_first_call():
+def test_ui_values_are_joined_under_the_keys_of_the_first_call() -> None:
     returns = [{"ui": {"text": ("a",)}, "result": (1, 2)}, {"ui": {"text": ["b", "c"]}, "result": (3, 4)}]
     assert read_returns(returns, Two) == ([[1, 3], [2, 4]], {"text": ["a", "b", "c"]})
     assert read_returns([{"ui": {"text": ("a",)}}], Two) == ([], {"text": ["a"]})
 
 
-def test_a_returned_blocker_stands_on_every_output():
+def test_a_returned_blocker_stands_on_every_output() -> None:
     blocker = ExecutionBlocker(None)
     assert read_returns([blocker], Spliced) == ([[blocker], [blocker]], {})
     assert read_returns([{"result": blocker}], Two) == ([[blocker], [blocker]], {})
@@ -110,13 +110,13 @@ def test_a_returned_blocker_stands_on_every_output():
         ({"expand": {}}, "returned a graph to expand, which is not supported yet; expected values."),
     ],
 )
-def test_other_returns_are_refused(value: Any, message: str):
+def test_other_returns_are_refused(value: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
         read_returns([value], Two)
     assert str(caught.value) == message
 
 
-def test_hidden_arguments():
+def test_hidden_arguments() -> None:
     asks = {"a": "UNIQUE_ID", "b": "PROMPT", "c": "EXTRA_PNGINFO", "d": "API_KEY_COMFY_ORG", "e": "DYNPROMPT"}
     prompt = {"7": {"class_type": "X"}}
     hidden = hidden_arguments(asks, "7", prompt, {"workflow": 1})

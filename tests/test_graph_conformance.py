@@ -74,7 +74,7 @@ def unnamed(prompt: Mapping[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("frontend", FRONTENDS)
-def test_templates_convert_as_in_the_real_frontend(frontend: str, definitions: dict[str, NodeDefinition]):
+def test_templates_convert_as_in_the_real_frontend(frontend: str, definitions: dict[str, NodeDefinition]) -> None:
     equal, different = 0, []
     for path in sorted((FOLDER / f"ui2api_frontend_{frontend}").glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
@@ -89,13 +89,13 @@ def test_templates_convert_as_in_the_real_frontend(frontend: str, definitions: d
     assert equal == EQUAL[frontend]
 
 
-def test_node_order_is_the_real_frontends(definitions: dict[str, NodeDefinition]):
+def test_node_order_is_the_real_frontends(definitions: dict[str, NodeDefinition]) -> None:
     for path in sorted((FOLDER / "ui2api_frontend_1.35.9").glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
         assert list(to_prompt(case["workflow"], definitions).prompt) == list(case["prompt"]), path.name
 
 
-def test_handmade_cases_convert_as_in_the_newer_frontend(definitions: dict[str, NodeDefinition]):
+def test_handmade_cases_convert_as_in_the_newer_frontend(definitions: dict[str, NodeDefinition]) -> None:
     equal, different = [], []
     for path in sorted((FOLDER / "handmade").glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ def slots(name: str, declared: Any, **options: Any) -> list[str]:
     return [slot.kind for slot in InputSpec(name, declared, True, options).slots()]
 
 
-def test_a_v1_class_gives_its_inputs_in_order_with_their_widgets():
+def test_a_v1_class_gives_its_inputs_in_order_with_their_widgets() -> None:
     definition = NodeDefinition.from_class("Blend", Blend)
     assert [(spec.name, spec.type, spec.required, spec.owns_widget) for spec in definition.inputs] == [
         ("image", "IMAGE", True, False),
@@ -42,7 +42,7 @@ def test_a_v1_class_gives_its_inputs_in_order_with_their_widgets():
     assert define_nodes({"Blend": Blend})["Blend"] == definition
 
 
-def test_an_object_info_record_is_read_in_its_input_order_and_unlisted_names_come_last():
+def test_an_object_info_record_is_read_in_its_input_order_and_unlisted_names_come_last() -> None:
     record = {
         "input": {"required": {"b": ["INT", {}], "late": ["INT"], "a": [["x"], {}]}},
         "input_order": {"required": ["a", "b"]},
@@ -70,11 +70,11 @@ def test_an_object_info_record_is_read_in_its_input_order_and_unlisted_names_com
         ("box", "BOUNDING_BOX", {}, ["value", "mirror", "mirror", "mirror", "mirror"]),
     ],
 )
-def test_slots_of_one_widget(name: str, declared: Any, options: dict[str, Any], kinds: list[str]):
+def test_slots_of_one_widget(name: str, declared: Any, options: dict[str, Any], kinds: list[str]) -> None:
     assert slots(name, declared, **options) == kinds
 
 
-def test_only_the_first_required_combo_with_an_upload_flag_gives_an_upload_slot():
+def test_only_the_first_required_combo_with_an_upload_flag_gives_an_upload_slot() -> None:
     flag = {"image_upload": True}
     required = NodeDefinition("A", (InputSpec("image", ["x"], True, flag),))
     optional = NodeDefinition("B", (InputSpec("image", ["x"], False, flag),))
@@ -82,14 +82,14 @@ def test_only_the_first_required_combo_with_an_upload_flag_gives_an_upload_slot(
     assert optional.upload_slot is None
 
 
-def test_a_dynamic_combo_shows_the_children_of_its_choice():
+def test_a_dynamic_combo_shows_the_children_of_its_choice() -> None:
     options = [{"key": "by", "inputs": {"required": {"factor": ["FLOAT", {"default": 2.0}]}}}, {"key": "off"}]
     definition = NodeDefinition("N", (InputSpec("kind", "COMFY_DYNAMICCOMBO_V3", True, {"options": options}),))
     assert [spec.name for spec in definition.shown_inputs({})] == ["kind", "kind.factor"]
     assert [spec.name for spec in definition.shown_inputs({"kind": "off"})] == ["kind"]
 
 
-def test_defaults_without_a_default():
+def test_defaults_without_a_default() -> None:
     declared: list[tuple[Any, Any]] = [("INT", 0), ("BOOLEAN", False), ("STRING", ""), (["p", "q"], "p"), ([], None)]
     assert [InputSpec("x", kind).default for kind, _ in declared] == [value for _, value in declared]
 
@@ -105,7 +105,7 @@ def test_defaults_without_a_default():
         ),
     ],
 )
-def test_a_malformed_class_is_named(groups: Any, message: str):
+def test_a_malformed_class_is_named(groups: Any, message: str) -> None:
     odd = type("Odd", (), {"INPUT_TYPES": classmethod(lambda cls: groups)})
     with pytest.raises(InputError) as caught:
         NodeDefinition.from_class("Odd", odd)

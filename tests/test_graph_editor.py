@@ -46,7 +46,7 @@ def convert(nodes: list[Any], links: list[Any] = (), **more: Any) -> dict[str, A
 LOAD = node(1, "Load", widgets=["cat"])
 
 
-def test_links_widgets_and_titles():
+def test_links_widgets_and_titles() -> None:
     nodes = [LOAD, node(2, "Blur", {"image": 5}, [3], title="My blur"), node(3, "Show", {"source": 6})]
     prompt = to_prompt(
         {"nodes": nodes, "links": [[5, 1, 0, 2, 9, "IMAGE"], [6, 2, "1", 3, 0, "*"]]}, DEFINITIONS
@@ -58,13 +58,13 @@ def test_links_widgets_and_titles():
     }
 
 
-def test_link_objects_are_read_too_and_notes_vanish():
+def test_link_objects_are_read_too_and_notes_vanish() -> None:
     link = {"id": 5, "origin_id": 1, "origin_slot": 0, "target_id": 2, "target_slot": 0, "type": "IMAGE"}
     inputs = convert([LOAD, node(2, "Show", {"source": 5}), node(3, "Note", widgets=["hi"])], [link])
     assert inputs == {"1": {"name": "cat"}, "2": {"source": ["1", 0]}}
 
 
-def test_reroute_chains_of_any_length_are_direct_links_and_circles_are_nothing():
+def test_reroute_chains_of_any_length_are_direct_links_and_circles_are_nothing() -> None:
     count = 3000
     chain = [node(10 + i, "Reroute", {"": 100 + i}) for i in range(count)]
     links = [[100, 1, 0, 10, 0, "*"]] + [[100 + i, 9 + i, 0, 10 + i, 0, "*"] for i in range(1, count)]
@@ -75,7 +75,7 @@ def test_reroute_chains_of_any_length_are_direct_links_and_circles_are_nothing()
 
 
 @pytest.mark.parametrize("mode", [0, 2, 4])
-def test_a_primitive_writes_into_widgets_in_every_mode(mode: int):
+def test_a_primitive_writes_into_widgets_in_every_mode(mode: int) -> None:
     nodes = [
         node(1, "PrimitiveNode", widgets=[7, "fixed"], mode=mode, outputs=[{"type": "INT", "links": [1, 2]}]),
         node(2, "Blur", {"n": 1}, [1]),
@@ -87,12 +87,12 @@ def test_a_primitive_writes_into_widgets_in_every_mode(mode: int):
     assert [inputs["n"] for inputs in convert(nodes, links).values()] == [1, 1]
 
 
-def test_a_muted_source_leaves_sockets_out_and_widgets_alone():
+def test_a_muted_source_leaves_sockets_out_and_widgets_alone() -> None:
     nodes = [node(1, "Blur", mode=2), node(2, "Blur", {"image": 1, "n": 2}, [4])]
     assert convert(nodes, [[1, 1, 0, 2, 0, "IMAGE"], [2, 1, 0, 2, 1, "INT"]]) == {"2": {"n": 4}}
 
 
-def test_a_bypassed_node_hands_on_its_input_or_nothing():
+def test_a_bypassed_node_hands_on_its_input_or_nothing() -> None:
     nodes = [
         LOAD,
         node(2, "Blur", {"image": 1, "mask": None}, [3], mode=4),
@@ -102,7 +102,7 @@ def test_a_bypassed_node_hands_on_its_input_or_nothing():
     assert convert(nodes, links)["3"] == {"n": 5, "image": ["1", 0]}
 
 
-def test_set_and_get_nodes_are_paired_by_name():
+def test_set_and_get_nodes_are_paired_by_name() -> None:
     nodes = [
         LOAD,
         node(2, "SetNode", {"IMAGE": 1}, ["pic"]),
@@ -115,7 +115,7 @@ def test_set_and_get_nodes_are_paired_by_name():
     }
 
 
-def test_damaged_tables_unlink_with_a_warning_and_lost_rows_are_adopted():
+def test_damaged_tables_unlink_with_a_warning_and_lost_rows_are_adopted() -> None:
     nodes = [LOAD, node(2, "Show", {"source": 99}), node(3, "Show", {"source": None}), node(4, "Show", {"source": 6})]
     links = [[5, 1, 0, 3, 0, "*"], [6, 77, 0, 4, 0, "*"], None]
     conversion = to_prompt({"nodes": nodes, "links": links}, DEFINITIONS)
@@ -123,30 +123,30 @@ def test_damaged_tables_unlink_with_a_warning_and_lost_rows_are_adopted():
     assert conversion.warnings == ("node 2 (Show), input 'source': link '99' is missing; unlinked",)
 
 
-def test_list_values_are_wrapped():
+def test_list_values_are_wrapped() -> None:
     assert convert([node(1, "Pick", widgets=[["a", 0]])]) == {"1": {"several": {"__value__": ["a", 0]}}}
 
 
-def test_inputs_that_the_class_lacks_keep_their_links_unless_a_widget_held_them():
+def test_inputs_that_the_class_lacks_keep_their_links_unless_a_widget_held_them() -> None:
     extra = node(2, "Show", {"more": 1, "old": 2})
     extra["inputs"][1]["widget"] = {"name": "old"}
     assert convert([LOAD, extra], [[1, 1, 0, 2, 0, "*"], [2, 1, 1, 2, 1, "*"]])["2"] == {"more": ["1", 0]}
 
 
-def test_unknown_classes_stay_where_an_output_needs_them_and_go_elsewhere():
+def test_unknown_classes_stay_where_an_output_needs_them_and_go_elsewhere() -> None:
     nodes = [node(1, "Lost"), node(2, "Show", {"source": 1}), node(3, "Decoration")]
     conversion = to_prompt({"nodes": nodes, "links": [[1, 1, 0, 2, 0, "*"]]}, DEFINITIONS)
     assert list(conversion.prompt) == ["1", "2"]
     assert conversion.warnings == ("node 3: unknown class 'Decoration'; no output needs it, left out",)
 
 
-def test_duplicate_ids_the_first_wins():
+def test_duplicate_ids_the_first_wins() -> None:
     conversion = to_prompt({"nodes": [LOAD, node(1, "Load", widgets=["dog"])]}, DEFINITIONS)
     assert conversion.prompt["1"]["inputs"] == {"name": "cat"}
     assert conversion.warnings == ("node 1 (Load): the id is taken; ignored",)
 
 
-def test_digit_ids_come_first_and_ascend():
+def test_digit_ids_come_first_and_ascend() -> None:
     nodes = [node(key, "Load") for key in ("b", 10, 9, "a")]
     assert list(convert(nodes)) == ["9", "10", "b", "a"]
 
@@ -166,13 +166,13 @@ def test_digit_ids_come_first_and_ascend():
         ),
     ],
 )
-def test_what_is_not_supported_is_named(kind: str, message: str):
+def test_what_is_not_supported_is_named(kind: str, message: str) -> None:
     with pytest.raises(WorkflowError) as caught:
         convert([node(1, kind)])
     assert str(caught.value) == message
 
 
-def test_dates_and_values_of_other_nodes_fill_file_prefixes():
+def test_dates_and_values_of_other_nodes_fill_file_prefixes() -> None:
     named = node(1, "Load", widgets=["a/b:c"], properties={"Node name for S&R": "Loader"})
     save = node(2, "SaveImage", widgets=["x/%Loader.name%_%Load it.name%_%width%_%date:yyyy%"])
     text = convert([named, save])["2"]["filename_prefix"]
@@ -180,7 +180,7 @@ def test_dates_and_values_of_other_nodes_fill_file_prefixes():
     assert format_date("yyyy-MM-dd hh:mm:ss yy M d h", datetime(2026, 3, 4, 5, 6, 7)) == "2026-03-04 05:06:07 26 3 4 5"
 
 
-def test_dynamic_prompts_lose_comments_and_random_ones_are_refused():
+def test_dynamic_prompts_lose_comments_and_random_ones_are_refused() -> None:
     assert convert([node(1, "Say", widgets=["a /* b */c \\{d\\} // e"])])["1"] == {"text": "a c {d} "}
     with pytest.raises(WorkflowError) as caught:
         convert([node(1, "Say", widgets=["a {b|c}"])])

@@ -121,14 +121,14 @@ def seen(prompt: dict[str, Any], output: str = "9", **options: Any) -> Any:
     return result.ui[output]["seen"]
 
 
-def test_values_flow_and_only_what_is_needed_runs():
+def test_values_flow_and_only_what_is_needed_runs() -> None:
     prompt = {"1": n("Add", a=1, b=2), "2": n("Add", a=["1", 0], b=10), "3": n("Fail"), "9": n("Show", a=["2", 0])}
     result = run(prompt, ["9"])
     assert (result.ui, result.executed, result.error) == ({"9": {"seen": [13]}}, ["1", "2", "9"], None)
     assert set(result.seconds) == {"1", "2", "9"}
 
 
-def test_lists_map_and_whole_lists_do_not():
+def test_lists_map_and_whole_lists_do_not() -> None:
     prompt = {
         "1": n("Items", a=3),
         "2": n("Items", a=2),
@@ -140,7 +140,7 @@ def test_lists_map_and_whole_lists_do_not():
     assert Node.log == [(0, 0), (1, 1), (2, 1), ([0, 2, 3], [7])]
 
 
-def test_outputs_run_before_other_ready_nodes():
+def test_outputs_run_before_other_ready_nodes() -> None:
     prompt = {
         "1": n("Add", a=1),
         "2": n("Add", a=["1", 0]),
@@ -151,7 +151,7 @@ def test_outputs_run_before_other_ready_nodes():
     assert run(prompt, ["8", "9"]).executed == ["1", "9", "2", "3", "8"]
 
 
-def test_a_lazy_switch_runs_only_the_side_it_takes():
+def test_a_lazy_switch_runs_only_the_side_it_takes() -> None:
     prompt = {
         "1": n("Fail"),
         "2": n("Add", a=5),
@@ -165,14 +165,14 @@ def test_a_lazy_switch_runs_only_the_side_it_takes():
     assert str(run(prompt, ["9"]).error) == "node 1 (Fail): ValueError: broken"
 
 
-def test_asking_for_an_absent_lazy_input_is_an_error():
+def test_asking_for_an_absent_lazy_input_is_an_error() -> None:
     result = run({"3": n("Switch", on=True), "9": n("Show", a=["3", 0])}, ["9"])
     assert str(result.error) == (
         "node 3 (Switch), input 'a': asked for as a lazy input, but it is not linked; expected a linked input."
     )
 
 
-def test_blockers_stop_what_depends_on_them_and_tell_once():
+def test_blockers_stop_what_depends_on_them_and_tell_once() -> None:
     events: list[Event] = []
     prompt = {
         "1": n("Block", a="not today"),
@@ -186,11 +186,11 @@ def test_blockers_stop_what_depends_on_them_and_tell_once():
     assert sorted((e.node_id, e.message) for e in events if e.kind == "blocked") == [("2", "not today"), ("8", "")]
 
 
-def test_coroutines_are_awaited():
+def test_coroutines_are_awaited() -> None:
     assert seen({"1": n("Later", a=1), "9": n("Show", a=["1", 0])}) == [2]
 
 
-def test_hidden_undeclared_and_raw_inputs():
+def test_hidden_undeclared_and_raw_inputs() -> None:
     assert seen({"1": n("Me"), "9": n("Show", a=["1", 0], undeclared=5)})[0][0] == "1"
     assert seen({"1": n("Add"), "9": n("Raw", a=["1", 0])}) == [["1", 0]]
     error = run({"1": n("Add"), "9": n("Show", other=["1", 0])}, ["9"]).error
@@ -198,11 +198,11 @@ def test_hidden_undeclared_and_raw_inputs():
     assert seen({"9": n("Show", a={"__value__": ["x", 0]})}) == [["x", 0]]
 
 
-def test_an_output_that_a_node_did_not_give_is_none():
+def test_an_output_that_a_node_did_not_give_is_none() -> None:
     assert seen({"1": n("Show", a=1), "9": n("Show", a=["1", 3])}) == [None]
 
 
-def test_the_first_error_stops_the_run_and_names_the_node():
+def test_the_first_error_stops_the_run_and_names_the_node() -> None:
     prompt = {"1": n("Add", a=1), "2": n("Fail", a=["1", 0]), "8": n("Show", a=1), "9": n("Show", a=["2", 0])}
     result = run(prompt, ["8", "9"])
     assert str(result.error) == "node 2 (Fail): ValueError: broken"
@@ -214,12 +214,12 @@ def test_the_first_error_stops_the_run_and_names_the_node():
     )
 
 
-def test_a_person_can_interrupt():
+def test_a_person_can_interrupt() -> None:
     with pytest.raises(KeyboardInterrupt):
         run({"9": n("Fail", a=KeyboardInterrupt())}, ["9"])
 
 
-def test_a_second_run_executes_nothing_and_a_change_executes_what_depends_on_it():
+def test_a_second_run_executes_nothing_and_a_change_executes_what_depends_on_it() -> None:
     cache = ResultCache()
     executor = Executor(CLASSES, cache=cache)
     prompt = {"1": n("Add", a=1), "2": n("Add", a=["1", 0], b=2), "9": n("Show", a=["2", 0])}
@@ -234,7 +234,7 @@ def test_a_second_run_executes_nothing_and_a_change_executes_what_depends_on_it(
     assert len(cache) == 1
 
 
-def test_equal_nodes_run_once_with_a_cache_and_twice_without():
+def test_equal_nodes_run_once_with_a_cache_and_twice_without() -> None:
     prompt = {"1": n("Show", a=1), "2": n("Show", a=1), "3": n("Add", a=1), "4": n("Add", a=1)}
     prompt |= {"8": n("Show", a=["3", 0], b=["4", 0])}
     result = run(prompt, ["1", "2", "8"], cache=ResultCache())
@@ -243,20 +243,20 @@ def test_equal_nodes_run_once_with_a_cache_and_twice_without():
     assert len(run(prompt, ["1", "2", "8"]).executed) == 5
 
 
-def test_a_failed_run_keeps_what_had_finished_in_the_cache():
+def test_a_failed_run_keeps_what_had_finished_in_the_cache() -> None:
     executor = Executor(CLASSES, cache=ResultCache())
     prompt = {"1": n("Add", a=1), "2": n("Fail", a=["1", 0]), "9": n("Show", a=["2", 0])}
     assert executor.run(prompt, ["9"]).executed == ["1"]
     assert executor.run(prompt, ["9"]).cached == ["1"]
 
 
-def test_instances_live_as_long_as_the_executor():
+def test_instances_live_as_long_as_the_executor() -> None:
     prompt = {"1": n("Me"), "9": n("Show", a=["1", 0])}
     executor = Executor(CLASSES)
     assert executor.run(prompt, ["9"]).ui == executor.run(prompt, ["9"]).ui
 
 
-def test_events_tell_a_run_and_progress_belongs_to_the_running_node():
+def test_events_tell_a_run_and_progress_belongs_to_the_running_node() -> None:
     class Working(Node):
         def execute(self) -> Any:
             executor.progress(1, 4)
@@ -280,7 +280,7 @@ def test_events_tell_a_run_and_progress_belongs_to_the_running_node():
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_results_are_let_go_when_nobody_needs_them_unless_the_cache_holds_them(cached: bool):
+def test_results_are_let_go_when_nobody_needs_them_unless_the_cache_holds_them(cached: bool) -> None:
     alive: list[bool] = []
     made: list[Any] = []
 
@@ -302,13 +302,13 @@ def test_results_are_let_go_when_nobody_needs_them_unless_the_cache_holds_them(c
     assert alive == [cached]
 
 
-def test_ten_thousand_nodes_in_a_chain():
+def test_ten_thousand_nodes_in_a_chain() -> None:
     prompt = {"0": n("Add", a=1), **{str(i): n("Add", a=[str(i - 1), 0], b=1) for i in range(1, 10_000)}}
     prompt["x"] = n("Show", a=["9999", 0])
     assert seen(prompt, "x", cache=ResultCache()) == [10_000]
 
 
-def test_v3_classes_and_expansion_are_refused():
+def test_v3_classes_and_expansion_are_refused() -> None:
     class Schema(Show):
         def define_schema(self) -> None: ...
 
@@ -325,12 +325,12 @@ def test_v3_classes_and_expansion_are_refused():
     )
 
 
-def test_the_package_never_imports_torch():
+def test_the_package_never_imports_torch() -> None:
     code = "import sys, llmseg.graph; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_nodes_run_in_inference_mode_if_torch_is_there():
+def test_nodes_run_in_inference_mode_if_torch_is_there() -> None:
     torch = pytest.importorskip("torch")
 
     class Ask(Show):

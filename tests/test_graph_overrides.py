@@ -54,16 +54,16 @@ def changed(*assignments: str) -> dict[str, Any]:
         ("12:5.a.b=2", {"12:5.a.b": 2}),
     ],
 )
-def test_assignments(assignment: str, expected: dict[str, Any]):
+def test_assignments(assignment: str, expected: dict[str, Any]) -> None:
     assert changed(assignment) == expected
 
 
-def test_later_assignments_win_and_the_prompt_given_is_not_changed():
+def test_later_assignments_win_and_the_prompt_given_is_not_changed() -> None:
     assert changed("2.n=5", "2.n=6") == {"2.n": 6}
     assert PROMPT["2"]["inputs"] == {"n": 1}
 
 
-def test_files_are_read_as_text(tmp_path: Path):
+def test_files_are_read_as_text(tmp_path: Path) -> None:
     path = tmp_path / "v.txt"
     path.write_text("caf\u00e9\n", encoding="utf-8")
     assert changed(f"4.prefix=@{path}") == {"4.prefix": "caf\u00e9\n"}
@@ -83,7 +83,7 @@ def test_files_are_read_as_text(tmp_path: Path):
         ("2.n=@nowhere", "--set 2.n: nowhere cannot be read (No such file or directory); expected a text file."),
     ],
 )  # fmt: skip
-def test_mistakes_are_explained(assignment: str, message: str):
+def test_mistakes_are_explained(assignment: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         changed(assignment)
     assert str(caught.value) == message

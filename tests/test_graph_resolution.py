@@ -23,23 +23,23 @@ SOCKETS = [Socket("model", "MODEL"), Socket("image", "IMAGE"), Socket("mask", "M
         (0, "IMAGE", "LATENT", None),
     ],
 )
-def test_bypass_slot_rule(slot: int, output: str, wanted: str, chosen: str | None):
+def test_bypass_slot_rule(slot: int, output: str, wanted: str, chosen: str | None) -> None:
     found = choose_bypass(SOCKETS, slot, output, wanted)
     assert (found.name if found else None) == chosen
 
 
-def test_a_node_without_inputs_passes_nothing_on():
+def test_a_node_without_inputs_passes_nothing_on() -> None:
     assert choose_bypass([], 0, "A", "*") is None
 
 
-def test_compatible_types():
+def test_compatible_types() -> None:
     assert compatible("IMAGE,MASK", "mask")
     assert compatible("*", "X")
     assert compatible("", "X")
     assert not compatible("IMAGE", "MASK")
 
 
-def test_sockets_are_rebuilt_in_the_editors_order_and_linked_by_name():
+def test_sockets_are_rebuilt_in_the_editors_order_and_linked_by_name() -> None:
     definition = NodeDefinition(
         "N", (InputSpec("a", "INT"), InputSpec("image", "IMAGE"), InputSpec("b", "INT"), InputSpec("m", "MASK"))
     )
@@ -59,7 +59,7 @@ def test_sockets_are_rebuilt_in_the_editors_order_and_linked_by_name():
     ]
 
 
-def test_growing_inputs_show_linked_members_and_one_spare():
+def test_growing_inputs_show_linked_members_and_one_spare() -> None:
     template = {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 2, "max": 50}
     definition = NodeDefinition("N", (InputSpec("images", "COMFY_AUTOGROW_V3", True, {"template": template}),))
     names = [s.name for s in class_sockets(definition, {}, [Socket("images.image2", "IMAGE", "1")])]

@@ -10,14 +10,15 @@ from llmseg.errors import WorkflowError
 from llmseg.graph import to_prompt
 from llmseg.graph.definitions import InputSpec, NodeDefinition
 
+ADD_INPUTS = (InputSpec("image", "IMAGE", False), InputSpec("n", "INT"), InputSpec("m", "INT"))
 DEFINITIONS = {
     definition.class_type: definition
     for definition in (
         NodeDefinition("Load", (), {}, ("IMAGE",)),
-        NodeDefinition("Add", (InputSpec("image", "IMAGE", False), InputSpec("n", "INT"), InputSpec("m", "INT")), {}, ("IMAGE",)),
+        NodeDefinition("Add", ADD_INPUTS, {}, ("IMAGE",)),
         NodeDefinition("Show", (InputSpec("source", "*"),), {}, (), "", True),
     )
-}  # fmt: skip
+}
 
 
 def add(node_id: int, image: Any, n: Any, values: list[int]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def host(**more: Any) -> tuple[int, int]:
     return prompt["12:5"]["n"], prompt["12:6"]["n"]
 
 
-def test_instances_expand_under_path_ids_with_inputs_matched_by_name():
+def test_instances_expand_under_path_ids_with_inputs_matched_by_name() -> None:
     prompt = convert(instance(widgets_values=[7]))
     assert prompt["12:5"] == {"n": 7, "m": 10, "image": ["1", 0]}
     assert prompt["12:6"] == {"n": 7, "m": 20, "image": ["12:5", 0]}
@@ -72,7 +73,7 @@ def test_instances_expand_under_path_ids_with_inputs_matched_by_name():
     assert list(prompt) == ["1", "9", "12:5", "12:6"]
 
 
-def test_host_values_by_precedence():
+def test_host_values_by_precedence() -> None:
     quarantine = [{"originalEntry": ["-1", "n"], "hostValue": 55}]
     assert host() == (1, 1)  # the first inner widget, for all targets
     assert host(widgets_values=[7]) == (7, 7)  # rank
@@ -84,7 +85,7 @@ def test_host_values_by_precedence():
     assert host(widgets_values=[7], properties={"proxyWidgets": []}) == (7, 7)
 
 
-def test_a_value_at_the_entry_of_an_inner_widget():
+def test_a_value_at_the_entry_of_an_inner_widget() -> None:
     assert host(widgets_values=[8], properties={"proxyWidgets": [["5", "n"]]}) == (8, 8)  # the leader: for all
     assert host(widgets_values=[8], properties={"proxyWidgets": [["6", "n"]]}) == (1, 8)  # a follower: cut off
     assert host(properties={"proxyWidgets": [["6", "n"]]}) == (1, 2)
@@ -92,13 +93,13 @@ def test_a_value_at_the_entry_of_an_inner_widget():
     assert (prompt["12:5"]["m"], prompt["12:6"]["m"]) == (3, 20)
 
 
-def test_two_instances_of_one_definition_are_independent():
+def test_two_instances_of_one_definition_are_independent() -> None:
     prompt = convert(instance(widgets_values=[7]), instance(13, None, widgets_values=[8]))
     assert [prompt[key]["n"] for key in ("12:5", "12:6", "13:5", "13:6")] == [7, 7, 8, 8]
     assert "image" not in prompt["13:5"]
 
 
-def test_nested_instances():
+def test_nested_instances() -> None:
     nested = [definition("outer", inner="sub"), definition()]
     prompt = convert(instance(kind="outer", widgets_values=[7]), definitions=nested)
     assert prompt["12:3:5"] == {"n": 7, "m": 10, "image": ["1", 0]}
@@ -106,7 +107,7 @@ def test_nested_instances():
     assert convert(instance(kind="outer"), definitions=nested)["12:3:6"]["n"] == 1
 
 
-def test_a_bypassed_instance_hands_on_and_a_muted_one_does_not():
+def test_a_bypassed_instance_hands_on_and_a_muted_one_does_not() -> None:
     # The consumer asks for any type, so the first definition input counts, which is not linked.
     assert convert(instance(mode=4)) == {"1": {}, "9": {}}
     turned = definition()
@@ -117,12 +118,12 @@ def test_a_bypassed_instance_hands_on_and_a_muted_one_does_not():
     assert convert(instance(mode=2), definitions=[turned]) == {"1": {}, "9": {}}
 
 
-def test_a_definition_that_contains_itself_is_refused():
+def test_a_definition_that_contains_itself_is_refused() -> None:
     with pytest.raises(WorkflowError, match="Does a definition contain itself"):
         convert(instance(), definitions=[definition("sub", inner="sub")])
 
 
-def test_definitions_that_double_at_every_level_are_refused():
+def test_definitions_that_double_at_every_level_are_refused() -> None:
     levels = []
     for level in range(40):
         row = definition(f"level{level}", inner=f"level{level + 1}")
@@ -130,3 +131,10 @@ def test_definitions_that_double_at_every_level_are_refused():
         levels.append(row)
     with pytest.raises(WorkflowError, match="expand to more than 200000 nodes"):
         convert(instance(kind="level0"), definitions=levels)
+
+
+@pytest.mark.parametrize("slot", [-1, 7])
+def test_links_at_definition_inputs_that_do_not_exist_are_nothing(slot: int) -> None:
+    damaged = definition()
+    damaged["links"][0]["origin_slot"] = slot
+    assert convert(instance(widgets_values=[7]), definitions=[damaged])["12:5"]["n"] == 1

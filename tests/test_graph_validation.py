@@ -76,7 +76,7 @@ def blurred(**inputs: Any) -> dict[str, Any]:
     return {"1": LOAD, "2": n("Blur", **{"image": ["1", 0], "n": 1, **inputs}), "3": n("Save", image=["2", 0])}
 
 
-def test_a_good_prompt_is_copied_and_its_constants_coerced():
+def test_a_good_prompt_is_copied_and_its_constants_coerced() -> None:
     prompt = blurred(n="7", scale=3, on="false", text=5, mask=["1", 1], unknown=[1, 2, 3])
     verdict = check(prompt)
     assert verdict.problems == ()
@@ -105,14 +105,14 @@ def test_a_good_prompt_is_copied_and_its_constants_coerced():
         ({"image": [1, 0]}, "bad_linked_input", "node 2 (Blur), input 'image': [1, 0] is no link; expected [node id, output number]. Wrap a list value: {\"__value__\": [...]}."),
     ],
 )  # fmt: skip
-def test_one_wrong_input(inputs: dict[str, Any], kind: str, message: str):
+def test_one_wrong_input(inputs: dict[str, Any], kind: str, message: str) -> None:
     verdict = check(blurred(**inputs))
     assert [(problem.type, problem.message) for problem in verdict.problems] == [(kind, message)]
     assert verdict.outputs == ()
     assert verdict.problems[0].dependent_outputs == ("3",)
 
 
-def test_a_missing_input_and_a_wrong_choice():
+def test_a_missing_input_and_a_wrong_choice() -> None:
     verdict = check({"1": n("Load", name="cot"), "2": n("Blur", n=1), "3": n("Save", image=["2", 0], any=["1", 0])})
     assert [(problem.node_id, problem.type, problem.message) for problem in verdict.problems] == [
         ("1", "value_not_in_list", "node 1 (Load), input 'name': unknown name 'cot'; expected one of cat, dog. Did you mean 'cat'?"),
@@ -121,7 +121,7 @@ def test_a_missing_input_and_a_wrong_choice():
     ]  # fmt: skip
 
 
-def test_bad_outputs_are_dropped_and_good_ones_run():
+def test_bad_outputs_are_dropped_and_good_ones_run() -> None:
     prompt = {
         "1": {**LOAD, "_meta": {"title": "Cats"}},
         "2": n("Blur", n=1),
@@ -136,7 +136,7 @@ def test_bad_outputs_are_dropped_and_good_ones_run():
     assert check(prompt, targets=["9"]).problems == ()
 
 
-def test_unknown_classes_are_problems_where_needed_and_warnings_elsewhere():
+def test_unknown_classes_are_problems_where_needed_and_warnings_elsewhere() -> None:
     verdict = check({"1": n("Lod"), "2": n("Save", image=["1", 0]), "3": n("Sav"), "4": n("Save", image=1)})
     line = "node 1: unknown class 'Lod'; expected a registered node. Did you mean 'Load'?"
     assert [problem.message for problem in verdict.problems] == [line]
@@ -146,7 +146,7 @@ def test_unknown_classes_are_problems_where_needed_and_warnings_elsewhere():
     )
 
 
-def test_without_outputs_the_unknown_classes_are_the_likely_reason():
+def test_without_outputs_the_unknown_classes_are_the_likely_reason() -> None:
     verdict = check({"1": n("Sav")})
     assert [problem.type for problem in verdict.problems] == ["prompt_no_outputs", "missing_node_type"]
     assert check({"1": LOAD}).problems[0].message == (
@@ -154,7 +154,7 @@ def test_without_outputs_the_unknown_classes_are_the_likely_reason():
     )
 
 
-def test_cycles_are_named_once_and_others_run():
+def test_cycles_are_named_once_and_others_run() -> None:
     prompt = {
         "7": n("Blur", image=["8", 0], n=1),
         "8": n("Blur", image=["9", 0], n=1),
@@ -171,7 +171,7 @@ def test_cycles_are_named_once_and_others_run():
     ]
 
 
-def test_a_class_judges_for_itself():
+def test_a_class_judges_for_itself() -> None:
     Strict.seen.clear()
     good = {"1": LOAD, "2": n("Strict", image=["1", 0], n=100)}
     assert check(good).outputs == ("2",)  # 100 is above max, which the class has taken over
@@ -183,13 +183,13 @@ def test_a_class_judges_for_itself():
     ]
 
 
-def test_wrapped_lists_are_constants_and_never_links():
+def test_wrapped_lists_are_constants_and_never_links() -> None:
     verdict = check({"1": n("Save", image={"__value__": ["1", 0]})})
     assert verdict.problems == ()
     assert verdict.prompt["1"]["inputs"]["image"] == {"__value__": ["1", 0]}
 
 
-def test_broken_and_dynamic_classes_are_named():
+def test_broken_and_dynamic_classes_are_named() -> None:
     verdict = check({"1": n("Broken"), "2": n("Growing")})
     assert [problem.message for problem in verdict.problems] == [
         "node 2 (Growing), input 'images': a dynamic input (COMFY_AUTOGROW_V3), which is not supported yet; expected a plain type."
@@ -197,7 +197,7 @@ def test_broken_and_dynamic_classes_are_named():
     assert "class 'Broken': INPUT_TYPES failed with ValueError('no')" in verdict.warnings[0]
 
 
-def test_any_type_tricks_of_packs_fit_everything():
+def test_any_type_tricks_of_packs_fit_everything() -> None:
     class Anything(str):
         def __ne__(self, other: object) -> bool:
             return False
@@ -211,7 +211,7 @@ def test_any_type_tricks_of_packs_fit_everything():
     assert verdict.outputs == ("2",)
 
 
-def test_a_chain_of_ten_thousand_nodes_is_no_problem():
+def test_a_chain_of_ten_thousand_nodes_is_no_problem() -> None:
     prompt = {"0": LOAD, **{str(i): n("Blur", image=[str(i - 1), 0], n=1) for i in range(1, 10_000)}}
     prompt["10000"] = n("Save", image=["9999", 0])
     assert check(prompt).outputs == ("10000",)
@@ -219,5 +219,5 @@ def test_a_chain_of_ten_thousand_nodes_is_no_problem():
     assert check(prompt).problems[0].dependent_outputs == ("10000",)
 
 
-def test_a_malformed_prompt_is_a_problem_not_a_crash():
+def test_a_malformed_prompt_is_a_problem_not_a_crash() -> None:
     assert check({"1": 5}).problems[0].message == "node 1: 5; expected an object with class_type and inputs."

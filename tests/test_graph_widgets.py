@@ -39,42 +39,42 @@ def read(definition: NodeDefinition, saved: Any, named: Any = None) -> dict[str,
         ({"steps": 3, "unknown": 1}, (0, 3, "slow")),
     ],
 )
-def test_values_find_their_inputs(saved: Any, expected: tuple[Any, ...]):
+def test_values_find_their_inputs(saved: Any, expected: tuple[Any, ...]) -> None:
     assert tuple(read(SAMPLER, saved).values()) == expected
 
 
-def test_a_missing_control_slot_is_worth_a_warning():
+def test_a_missing_control_slot_is_worth_a_warning() -> None:
     warning = "widgets_values hold 9 where a control word was expected; read as saved without it"
     assert read_widgets(SAMPLER, [5, 9, "fast"], None)[1] == warning
     assert read_widgets(SAMPLER, [5, "fixed", 9, "fast"], None)[1] == ""
 
 
-def test_names_count_only_where_the_lengths_differ():
+def test_names_count_only_where_the_lengths_differ() -> None:
     named = {"seed": 70, "steps": 80, "control_after_generate": "fixed"}
     assert read(SAMPLER, [5, "fixed", 9, "fast"], named)["seed"] == 5
     assert read(SAMPLER, [5, "fixed", 9], named) == {"seed": 70, "steps": 80, "mode": "slow"}
 
 
-def test_a_combo_with_control_owns_a_filter_slot_too():
+def test_a_combo_with_control_owns_a_filter_slot_too() -> None:
     flag = {"control_after_generate": True}
     definition = NodeDefinition("N", (InputSpec("pick", ["a", "b"], True, flag), InputSpec("n", "INT")))
     assert read(definition, ["b", "fixed", "", 7]) == {"pick": "b", "n": 7}
 
 
-def test_the_upload_slot_is_the_last_one():
+def test_the_upload_slot_is_the_last_one() -> None:
     image = InputSpec("image", ["x.png"], True, {"image_upload": True})
     definition = NodeDefinition("LoadImageMask", (image, InputSpec("channel", ["alpha", "red"])))
     assert read(definition, ["a.png", "red", "image"]) == {"image": "a.png", "channel": "red"}
 
 
-def test_dummies_of_forced_inputs_in_old_files_are_cut_out():
+def test_dummies_of_forced_inputs_in_old_files_are_cut_out() -> None:
     forced = InputSpec("text", "STRING", True, {"forceInput": True})
     definition = NodeDefinition("N", (InputSpec("a", "INT"), forced, InputSpec("b", "INT")))
     assert read(definition, [1, "dummy", 2]) == {"a": 1, "b": 2}
     assert read(definition, [1, 2]) == {"a": 1, "b": 2}
 
 
-def test_children_of_a_dynamic_combo_stand_behind_it():
+def test_children_of_a_dynamic_combo_stand_behind_it() -> None:
     options = [
         {"key": "size", "inputs": {"required": {"w": ["INT", {}], "h": ["INT", {}]}}},
         {"key": "factor", "inputs": {"required": {"f": ["FLOAT", {}]}}},
@@ -85,13 +85,13 @@ def test_children_of_a_dynamic_combo_stand_behind_it():
     assert read(definition, ["factor", 0.5, "area"]) == {"kind": "factor", "kind.f": 0.5, "method": "area"}
 
 
-def test_old_sampler_names_lose_their_prefix_in_samplers_only():
+def test_old_sampler_names_lose_their_prefix_in_samplers_only() -> None:
     inputs = (InputSpec("sampler_name", "STRING"),)
     assert read(NodeDefinition("KSampler", inputs), ["sample_euler"]) == {"sampler_name": "euler"}
     assert read(NodeDefinition("Other", inputs), ["sample_euler"]) == {"sampler_name": "sample_euler"}
 
 
-def test_dynamic_groups_are_refused():
+def test_dynamic_groups_are_refused() -> None:
     definition = NodeDefinition("N", (InputSpec("rows", "COMFY_DYNAMICGROUP_V3"),))
     with pytest.raises(InputError) as caught:
         read_widgets(definition, [1], None)

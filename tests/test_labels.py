@@ -119,6 +119,11 @@ def test_unsure_pixels(sky: str, label: int) -> None:
     assert result.confidence.flatten().tolist() == pytest.approx([0.6, 0.8]), "of the most likely class"
 
 
+def test_certain_pixels_pass_any_threshold() -> None:
+    maps = class_maps(one_row((1000.0, 0.0, 0.0)), (1, 1))
+    assert label_pixels(maps, threshold=1.0).labels.tolist() == [[[0]]]
+
+
 @pytest.mark.parametrize(("min_area", "label"), [(0.25, 0), (0.26, 1)])
 def test_small_class_gives_way_to_the_next_best(min_area: float, label: int) -> None:
     maps = class_maps(one_row((3.0, 2.0, 0.0), *[(0.0, 3.0, 2.0)] * 3), (1, 4))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from llmseg.run import main
 
 Prompt = dict[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +91,40 @@ def test_every_mode_runs(mode: str, encoder: Encoder) -> None:
     assert bool(won) == (mode != "off")
 
 
-def test_thresholds_reach_the_labels(encoder: Encoder) -> None:
-    unsure = segment(PICTURE, NAMES, encoder=encoder, options=SegmentOptions(threshold=1.0))
-    assert unsure.labels.unique().tolist() == [-1]
-    background = "dog, background, grass"
-    offered = segment(PICTURE, "dog, grass", encoder=encoder, options=SegmentOptions(min_area=0.9))
-    assert offered.labels.numel() == 97 * 140
+KNOBS: dict[str, dict[str, Any]] = {
+    "templates": {"templates": "single"},
+    "include_names": {"include_names": "no"},
+    "attention": {"attention": "naclip"},
+    "window": {"window": 32},
+    "stride": {"stride": 32},
+    "resize": {"resize": 64},
+    "mode": {"mode": "max"},
+    "temperature": {"temperature": 5.0},
+    "name_weight": {"mode": "blend", "name_weight": 0.9},
+    "threshold": {"threshold": 1.0},
+    "min_area": {"min_area": 0.3},
+}
+
+
+@pytest.mark.parametrize("knob", [field.name for field in fields(SegmentOptions) if field.name != "refiner"])
+def test_every_knob_changes_something(knob: str, encoder: Encoder) -> None:
+    """All but `refiner`, which has one setting."""
+    changed = KNOBS[knob]
+    rest = {name: value for name, value in changed.items() if name != knob}
+    without, with_knob = (
+        segment(PICTURE, NAMES, encoder=encoder, options=SegmentOptions(**values)) for values in (rest, changed)
+    )
+    same_labels = torch.equal(without.labels, with_knob.labels)
+    assert not (same_labels and torch.equal(without.confidence, with_knob.confidence))
+
+
+def test_refiner_has_one_setting() -> None:
+    assert list(options.REFINER.names) == ["none"], "a second one belongs among the knobs above"
+
+
+def test_word_that_the_model_does_not_know(encoder: Encoder) -> None:
     with pytest.raises(InputError, match=r"^names: the model 'emoji-bootstrap' does not know the word 'background'"):
-        segment(PICTURE, background, encoder=encoder)
+        segment(PICTURE, "dog, background", encoder=encoder)
 
 
 def test_progress_is_told(encoder: Encoder) -> None:
@@ -131,8 +157,9 @@ def test_what_is_no_picture(picture: Any, text: str | None, encoder: Encoder) ->
 
 @pytest.mark.parametrize("knob", ["attention", "mode", "templates", "refiner"])
 def test_unknown_option_names_its_table(knob: str, encoder: Encoder) -> None:
+    values: dict[str, Any] = {knob: "nonsense"}
     with pytest.raises(UnknownNameError, match=f"^{knob}: unknown name 'nonsense'; expected one of "):
-        segment(PICTURE, NAMES, encoder=encoder, options=replace(SegmentOptions(), **{knob: "nonsense"}))
+        segment(PICTURE, NAMES, encoder=encoder, options=SegmentOptions(**values))
 
 
 def test_missing_model() -> None:

@@ -96,6 +96,13 @@ def test_picture_and_legend_side_by_side(size: tuple[int, int]) -> None:
         assert (legend == colour).all(2).any() == (label in labels)
 
 
+def test_legend_lists_the_largest_first() -> None:
+    result = label_map(np.array([[[0, 1, 1, 1, 1], [0, 2, 1, 1, 1]]]), ("dog", "car", "sky"))
+    legend = np.asarray(overlay_image(result, np.zeros((2, 5, 3), dtype=np.uint8)))[:, 5:]
+    rows = [np.argwhere((legend == colour).all(2))[:, 0].mean() for colour in result.palette]
+    assert rows[1] < rows[0] < rows[2]
+
+
 def test_long_legends_are_cut() -> None:
     count = rendering.LEGEND_ENTRIES + 9
     labels = np.arange(count).reshape(1, 1, count).repeat(2, axis=1)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llmseg.run import main
 from PIL import Image
+
+from llmseg.run import main
 
 ROOT = Path(__file__).parent.parent
 QUICKSTART = ROOT / "workflows" / "quickstart.json"

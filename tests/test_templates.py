@@ -17,7 +17,9 @@ def test_every_frame_shows_the_phrase_once(name: str) -> None:
         assert "{" not in sentence
 
 
-@pytest.mark.parametrize(("phrase", "sentence"), [("owl", "an owl"), ("Ibis", "an Ibis"), ("dog", "a dog")])
+@pytest.mark.parametrize(
+    ("phrase", "sentence"), [("owl", "an owl"), ("umbrella", "an umbrella"), ("Ibis", "an Ibis"), ("dog", "a dog")]
+)
 def test_article(phrase: str, sentence: str) -> None:
     assert fill_templates(phrase, ["{a}"]) == [sentence]
 

@@ -18,7 +18,8 @@ def expand(**classes):
     return Expansion(
         tuple(
             ClassExpansion(
-                ClassName(name), tuple(entry if isinstance(entry, Phrase) else Phrase(entry) for entry in entries)
+                ClassName(name),
+                tuple(entry if isinstance(entry, Phrase) else Phrase(entry) for entry in entries),
             )
             for name, entries in classes.items()
         )
@@ -33,6 +34,7 @@ def fresh():
     return encoder, rows
 
 
+@torch.no_grad()
 def slow_vector(encoder, phrase, templates):
     """One sentence at a time: the unit mean of unit vectors."""
     total = torch.zeros(encoder.embed_dim)
@@ -44,7 +46,7 @@ def slow_vector(encoder, phrase, templates):
 
 @pytest.mark.parametrize("templates", TEMPLATES)
 def test_vectors_equal_one_sentence_at_a_time(encoder, templates):
-    phrases = ["owl", "oak", "castle"]
+    phrases = ["owl", "oak"]
     wanted = torch.stack([slow_vector(encoder, phrase, templates) for phrase in phrases])
     torch.testing.assert_close(encode_phrases(encoder, phrases, templates), wanted, atol=1e-5, rtol=0)
 
@@ -65,7 +67,9 @@ def test_phrases_stand_class_by_class(encoder, include_names, phrases, class_ind
     assert bank.class_index.tolist() == class_index
     assert bank.class_index.dtype == torch.int64
     for number, phrase in enumerate(phrases):
-        torch.testing.assert_close(bank.embeddings[number], slow_vector(encoder, phrase, "single"), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            bank.embeddings[number], slow_vector(encoder, phrase, "single"), atol=1e-5, rtol=0
+        )
     for label, name in enumerate(("bird", "grass", "tree")):
         wanted = slow_vector(encoder, name, "single")
         torch.testing.assert_close(bank.name_embeddings[label], wanted, atol=1e-5, rtol=0)
@@ -78,7 +82,9 @@ def test_auto_templates_are_the_models_own(encoder):
 
 
 def test_a_subclass_with_an_unknown_word_is_dropped_with_its_reason(encoder):
-    bank = build_text_bank(encoder, expand(bird=["owl", "zyzzyva", "tiny flurb"], tree=["qux"]), "single", "no")
+    bank = build_text_bank(
+        encoder, expand(bird=["owl", "zyzzyva", "tiny flurb"], tree=["qux"]), "single", "no"
+    )
     assert bank.phrases == ("owl", "tree")  # a class left with nothing is represented by its name
     assert bank.class_index.tolist() == [0, 1]
     assert bank.dropped == (
@@ -132,6 +138,16 @@ def test_the_cache_forgets_the_oldest_beyond_its_size(fresh, monkeypatch):
     assert sum(rows) == 4
 
 
+@pytest.mark.gpu
+def test_cached_phrases_follow_a_model_that_a_host_moves(fresh):
+    encoder, _ = fresh
+    before = encode_phrases(encoder, ["owl"], "single")
+    encoder.module.to("cuda")
+    after = encode_phrases(encoder, ["owl", "oak"], "single")
+    assert after.device == encoder.device
+    assert after[0].cpu().equal(before[0])
+
+
 # --- refused ---
 
 
@@ -140,7 +156,7 @@ def test_an_unknown_class_name_lists_the_nearest(encoder):
         build_text_bank(encoder, expand(tree=[], poodel=["oak"]))
     assert str(caught.value) == (
         "names: the model 'emoji-bootstrap' does not know the word 'poodel' of class 'poodel'; "
-        "expected words it was trained on. Nearest: poodle, noodles."
+        "expected words it was trained on. Nearest: poodle, wood, tool."
     )
 
 

@@ -34,7 +34,11 @@ def their_clip(state, config):
     vision = {"layers": config.vision.layers, "width": config.vision.width, "patch_size": config.patch_size}
     vision |= {"image_size": config.image_size, "head_width": config.vision.width // config.vision.heads}
     vision |= {"mlp_ratio": config.vision.hidden / config.vision.width}
-    text = {"context_length": config.context_length, "vocab_size": config.vocab_size, "width": config.text.width}
+    text = {
+        "context_length": config.context_length,
+        "vocab_size": config.vocab_size,
+        "width": config.text.width,
+    }
     text |= {"heads": config.text.heads, "layers": config.text.layers}
     text |= {"mlp_ratio": config.text.hidden / config.text.width}
     theirs = model.CLIP(
@@ -75,12 +79,16 @@ def test_both_towers_equal_open_clip(tiny_clip, images, activation, hidden):
 def test_activations_differ_and_are_the_listed_ones(tiny_clip, images):
     assert set(vit.ACTIVATIONS) == set(options.ACTIVATION.names)
     state = tiny_clip()
-    gelu, quick = (build_clip(state, infer_config(state, name)).visual(images) for name in ("gelu", "quickgelu"))
+    gelu, quick = (
+        build_clip(state, infer_config(state, name)).visual(images) for name in ("gelu", "quickgelu")
+    )
     assert (gelu - quick).abs().max() > 1e-3
 
 
 def test_quickgelu_by_hand():
-    assert vit.QuickGELU()(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([0, 1 / (1 + math.exp(-1.702))])
+    assert vit.QuickGELU()(torch.tensor([0.0, 1.0])).tolist() == pytest.approx(
+        [0, 1 / (1 + math.exp(-1.702))]
+    )
 
 
 def test_text_may_be_trimmed_after_its_end_token(clip):
@@ -139,7 +147,9 @@ def dino_positions(table, grid):
 
 @pytest.mark.parametrize("grid", [(3, 5), (7, 2), (1, 1), (1, 9), (14, 14), (37, 60)])
 def test_positions_equal_dino(clip, grid):
-    torch.testing.assert_close(clip.visual._positions(grid), dino_positions(clip.visual.positional_embedding, grid))
+    torch.testing.assert_close(
+        clip.visual._positions(grid), dino_positions(clip.visual.positional_embedding, grid)
+    )
 
 
 def test_positions_of_the_trained_grid_are_the_table_itself(clip):
@@ -170,7 +180,11 @@ def test_head_counts_are_those_of_every_open_clip_model():
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)
         vision, text = config["vision_cfg"], config["text_cfg"]
-        if {"width", "patch_size"} <= set(vision) and not isinstance(vision["layers"], list) and "heads" in text:
+        if (
+            {"width", "patch_size"} <= set(vision)
+            and not isinstance(vision["layers"], list)
+            and "heads" in text
+        ):
             plain += 1
             width, head = vision["width"], vision.get("head_width", 64)
             assert vit.HEADS_BY_WIDTH.get(width, width // vit.HEAD_WIDTH) == width // head, name
@@ -210,7 +224,11 @@ def refused(state):
             torch.ones(100, 64),
             "model: a vocabulary of 100 tokens; expected 49408 as in CLIP's own tokenizer.",
         ),
-        ("visual.proj", torch.ones(0, 5), "model: tensor 'visual.proj' is empty; expected numbers in all of them."),
+        (
+            "visual.proj",
+            torch.ones(0, 5),
+            "model: tensor 'visual.proj' is empty; expected numbers in all of them.",
+        ),
         (
             "visual.positional_embedding",
             torch.ones(15, 128),
@@ -230,7 +248,9 @@ def test_another_layout_is_refused(tiny_clip, name, tensor, message):
     assert refused({**tiny_clip(), name: tensor}) == message
 
 
-@pytest.mark.parametrize("name", ["visual.conv1.weight", "text_projection", "transformer.resblocks.0.mlp.c_fc.weight"])
+@pytest.mark.parametrize(
+    "name", ["visual.conv1.weight", "text_projection", "transformer.resblocks.0.mlp.c_fc.weight"]
+)
 def test_a_missing_tensor_that_tells_a_size_is_named(tiny_clip, name):
     state = tiny_clip()
     del state[name]

@@ -32,7 +32,12 @@ def test_safetensors_come_back_as_they_were(tiny_clip, saved_clip):
     state = tiny_clip()
     weights = read_weights(str(saved_clip(state)))
     assert same(weights.state, state)
-    assert (weights.name, weights.config.activation, weights.words, weights.library) == ("tiny", "gelu", None, "")
+    assert (weights.name, weights.config.activation, weights.words, weights.library) == (
+        "tiny",
+        "gelu",
+        None,
+        "",
+    )
     assert weights.config.vision.heads == 2
 
 
@@ -89,7 +94,10 @@ def test_the_embedded_model_loads_without_open_clip():
         "import sys; from llmseg.encoder import load_encoder; load_encoder().encode_text(['an owl']); "
         "print([name for name in ('open_clip', 'torchvision', 'transformers') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 # --- refused ---

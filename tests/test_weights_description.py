@@ -34,7 +34,9 @@ def described(tiny_clip, saved_clip):
     state["token_embedding.weight"] = state["token_embedding.weight"][:4].clone()
 
     def save(**changes):
-        description = {key: value for key, value in {**deepcopy(DESCRIPTION), **changes}.items() if value is not ...}
+        description = {
+            key: value for key, value in {**deepcopy(DESCRIPTION), **changes}.items() if value is not ...
+        }
         return str(saved_clip(state, "d.safetensors", {"llmseg": json.dumps(description)}))
 
     return save
@@ -61,7 +63,9 @@ def test_a_compact_token_table_is_spread_over_the_vocabulary(described, tiny_cli
     table = read_weights(described()).state["token_embedding.weight"]
     for token in range(0, 49408, 7):  # a slow twin on every seventh row, and the listed ones
         assert table[token].equal(compact[0]) or token in (320, 49406, 49407)
-    assert [table[token].equal(compact[row]) for row, token in enumerate((320, 49406, 49407), 1)] == [True] * 3
+    assert [table[token].equal(compact[row]) for row, token in enumerate((320, 49406, 49407), 1)] == [
+        True
+    ] * 3
 
 
 def test_what_may_be_left_out(described):
@@ -86,7 +90,10 @@ REFUSED = {
         {"text": {**DESCRIPTION["text"], "vocab_size": 10**15}},
         "ValueError('text vocab_size 1000000000000000, not 49408 as in the tensors')",
     ),
-    "absurd embedding": ({"embed_dim": 10**12}, "ValueError('embed_dim 1000000000000, not 32 as in the tensors')"),
+    "absurd embedding": (
+        {"embed_dim": 10**12},
+        "ValueError('embed_dim 1000000000000, not 32 as in the tensors')",
+    ),
     "patches of nothing": (
         {"vision": {**DESCRIPTION["vision"], "patch_size": 0}},
         "ValueError('vision patch_size 0, not 8 as in the tensors')",
@@ -114,7 +121,10 @@ REFUSED = {
 def test_a_hostile_description_is_refused(described, case):
     changes, problem = REFUSED[case]
     text = message(described(**changes))
-    start, end = "model: metadata of the model is unusable (", "); expected every field, with values of its kind."
+    start, end = (
+        "model: metadata of the model is unusable (",
+        "); expected every field, with values of its kind.",
+    )
     assert text.startswith(start)
     assert text.endswith(end)
     inner = text.removeprefix(start).removesuffix(end)
@@ -161,5 +171,7 @@ def test_the_embedded_model_gives_open_clips_embeddings(encoder):
         wanted = theirs.encode_image((images - 0.5) / 0.27, normalize=True)
         torch.testing.assert_close(encoder.encode_image(images), wanted, atol=1e-5, rtol=0)
         wanted = theirs.encode_text(tokens, normalize=True)
-        torch.testing.assert_close(encoder.encode_text(["an owl on an oak", "grass"]), wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            encoder.encode_text(["an owl on an oak", "grass"]), wanted, atol=1e-5, rtol=0
+        )
     assert config.activation == "gelu"

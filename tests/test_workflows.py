@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from llmseg.graph import Executor, ResultCache, define_nodes, read_workflow, to_prompt, validate_prompt
 from llmseg.run import load_nodes, main
-from PIL import Image
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 EXAMPLES = Path(__file__).parent.parent / "llmseg" / "data" / "world" / "examples"

@@ -122,10 +122,10 @@ def _link_faults(row: object, place: str) -> Iterator[str]:
 
 
 def _listed(value: object) -> list[Any]:
-    """A list as it is, nothing as an empty one, anything else as its own only item (a fault)."""
+    """A list as it is, nothing as an empty one; anything else in two lists, which no caller takes for an item."""
     if value is None:
         return []
-    return value if isinstance(value, list) else [value]
+    return value if isinstance(value, list) else [[value]]
 
 
 def _is_id(value: object) -> bool:
