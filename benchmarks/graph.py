@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from llmseg.graph import Executor, ResultCache, define_nodes, to_prompt, validate_prompt
+from llmseg.graph import Executor, ResultCache, Validation, define_nodes, to_prompt, validate_prompt
 
 LENGTHS = (100, 1_000, 10_000)
 REPEATS = 3
@@ -20,7 +21,7 @@ REPEATS = 3
 class Increment:
     """Adds one."""
 
-    RETURN_TYPES = ("INT",)
+    RETURN_TYPES: tuple[str, ...] = ("INT",)
     FUNCTION = "execute"
 
     @classmethod
@@ -70,6 +71,11 @@ def best_time(work: Callable[[], Any]) -> float:
     return min(times)
 
 
+def execute(verdict: Validation, cache: ResultCache | None) -> None:
+    """Run a chain with a fresh executor."""
+    Executor(CLASSES, cache=cache).run(verdict.prompt, verdict.outputs)
+
+
 def main() -> None:
     """Print milliseconds per node."""
     definitions = define_nodes(CLASSES)
@@ -82,13 +88,11 @@ def main() -> None:
         warm = Executor(CLASSES, cache=ResultCache())
         warm.run(verdict.prompt, verdict.outputs)
         times = [
-            best_time(lambda editor=editor: to_prompt(editor, definitions)),
-            best_time(lambda prompt=prompt: validate_prompt(prompt, CLASSES)),
-            best_time(lambda verdict=verdict: Executor(CLASSES).run(verdict.prompt, verdict.outputs)),
-            best_time(
-                lambda verdict=verdict: Executor(CLASSES, cache=ResultCache()).run(verdict.prompt, verdict.outputs)
-            ),
-            best_time(lambda verdict=verdict, warm=warm: warm.run(verdict.prompt, verdict.outputs)),
+            best_time(partial(to_prompt, editor, definitions)),
+            best_time(partial(validate_prompt, prompt, CLASSES)),
+            best_time(partial(execute, verdict, None)),
+            best_time(lambda: execute(verdict, ResultCache())),  # noqa: B023
+            best_time(partial(warm.run, verdict.prompt, verdict.outputs)),
         ]
         widths = (8, 9, 8, 8, 8)
         cells = " ".join(f"{1000 * t / length:{width}.4f}" for t, width in zip(times, widths, strict=True))

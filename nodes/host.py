@@ -173,10 +173,11 @@ def torch_device() -> torch.device:
         chosen: torch.device = _comfy("comfy.model_management").get_torch_device()
         return chosen
     try:
-        return torch.device(_headless.device)
-    except RuntimeError as error:
+        # Allocating is the one test that holds for every kind of device.
+        return torch.empty(0, device=_headless.device).device
+    except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"unknown device {_headless.device!r}; expected a torch device such as cpu, cuda or cuda:1.",
+            f"{_headless.device!r} cannot be used here; expected a device of this machine such as cpu, cuda or mps.",
             place="device",
         ) from error
 

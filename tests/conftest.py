@@ -26,9 +26,7 @@ def import_nodes(module: str = "") -> ModuleType:
     if PACKAGE not in sys.modules:
         folder, init = ROOT / "nodes", ROOT / "nodes" / "__init__.py"
         if init.is_file():
-            spec = importlib.util.spec_from_file_location(
-                PACKAGE, init, submodule_search_locations=[str(folder)]
-            )
+            spec = importlib.util.spec_from_file_location(PACKAGE, init, submodule_search_locations=[str(folder)])
             assert spec is not None
             assert spec.loader is not None
             package = sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
@@ -116,9 +114,7 @@ def tiny_clip() -> Callable[..., dict[str, Tensor]]:
 def saved_clip(tmp_path: Path) -> Callable[..., Path]:
     """Save tensors as safetensors below `tmp_path`: saved_clip(state, name="tiny.safetensors", metadata=None)."""
 
-    def save(
-        state: dict[str, Tensor], name: str = "tiny.safetensors", metadata: dict[str, str] | None = None
-    ) -> Path:
+    def save(state: dict[str, Tensor], name: str = "tiny.safetensors", metadata: dict[str, str] | None = None) -> Path:
         from safetensors.torch import save_file
 
         path = tmp_path / name

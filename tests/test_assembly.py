@@ -83,9 +83,7 @@ def test_modes_by_hand():
     embeddings = torch.tensor([[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]])
     bank = make_scores([0, 0, 1], torch.zeros(3, 5), torch.zeros(2, 5)).bank
     bank = replace(bank, embeddings=embeddings, name_embeddings=torch.tensor([[0.8, 0.6], [1.0, 0.0]]))
-    scores = ScoreMaps(
-        torch.tensor([1.0, 0.0]).view(1, 1, 1, 2), torch.zeros(1, 2), bank, (8, 8), EngineDefaults()
-    )
+    scores = ScoreMaps(torch.tensor([1.0, 0.0]).view(1, 1, 1, 2), torch.zeros(1, 2), bank, (8, 8), EngineDefaults())
     lme = 0.5 * math.log((1 + math.exp(0.6 / 0.5)) / 2)
     wanted = {"off": 0.8, "paper": 0.3, "blend": 0.25 * 0.8 + 0.75 * 0.3, "lme": lme, "max": 0.6}
     for mode, value in wanted.items():
@@ -122,9 +120,7 @@ def test_copies_of_the_class_name_change_nothing(mode):
 def test_the_order_of_phrases_does_not_matter(mode):
     scores = make_scores()
     order = torch.tensor([4, 2, 3, 0, 5, 1])
-    bank = replace(
-        scores.bank, embeddings=scores.bank.embeddings[order], class_index=scores.bank.class_index[order]
-    )
+    bank = replace(scores.bank, embeddings=scores.bank.embeddings[order], class_index=scores.bank.class_index[order])
     shuffled = assemble_classes(replace(scores, bank=bank), mode)
     torch.testing.assert_close(shuffled.maps, maps(scores, mode), atol=1e-12, rtol=0)
     winners = assemble_classes(scores, mode).winning_phrase
@@ -144,9 +140,7 @@ def test_a_phrase_more_for_one_class_leaves_the_others_alone(mode):
 def test_a_warm_log_mean_exp_is_the_mean_and_a_cold_one_the_max():
     scores = make_scores()
     groups = [[number for number, owner in enumerate(INDEX) if owner == label] for label in range(3)]
-    mean = torch.stack(
-        [torch.stack([scores.phrase_scores(i)[own].mean(0) for own in groups]) for i in range(2)]
-    )
+    mean = torch.stack([torch.stack([scores.phrase_scores(i)[own].mean(0) for own in groups]) for i in range(2)])
     torch.testing.assert_close(maps(scores, "lme", temperature=1e6), mean, atol=1e-6, rtol=0)
     torch.testing.assert_close(maps(scores, "lme", temperature=1e-6), maps(scores, "max"), atol=1e-5, rtol=0)
     torch.testing.assert_close(maps(scores, "paper", temperature=1e9), mean, atol=1e-6, rtol=0)
@@ -161,9 +155,7 @@ def test_no_temperature_overflows_single_precision(mode, temperature):
         embeddings=scores.bank.embeddings.float(),
         name_embeddings=scores.bank.name_embeddings.float(),
     )
-    single = replace(
-        scores, patches=scores.patches.float(), image_vector=scores.image_vector.float(), bank=bank
-    )
+    single = replace(scores, patches=scores.patches.float(), image_vector=scores.image_vector.float(), bank=bank)
     assert maps(single, mode, temperature=temperature).isfinite().all()
 
 
@@ -238,6 +230,5 @@ def test_an_unknown_mode_is_refused():
     error = refused(make_scores(), "maximum")
     assert isinstance(error, UnknownNameError)
     assert (
-        str(error)
-        == "mode: unknown name 'maximum'; expected one of off, paper, blend, lme, max. Did you mean 'max'?"
+        str(error) == "mode: unknown name 'maximum'; expected one of off, paper, blend, lme, max. Did you mean 'max'?"
     )

@@ -35,8 +35,7 @@ def slow_attend(name, q, k, v, grid):
         for head in range(q.shape[1]):
             for i in range(q.shape[2]):
                 raised = [
-                    math.exp(SLOW_LOGITS[name](q[image, head], k[image, head], i, j, grid))
-                    for j in range(q.shape[2])
+                    math.exp(SLOW_LOGITS[name](q[image, head], k[image, head], i, j, grid)) for j in range(q.shape[2])
                 ]
                 for j, value in enumerate(raised):
                     out[image, head, i] += value / sum(raised) * v[image, head, j]

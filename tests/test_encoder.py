@@ -73,9 +73,7 @@ def test_sentences_give_the_same_vectors_alone_and_in_batches(encoder):
     together = encoder.encode_text(sentences)
     torch.testing.assert_close(together.norm(dim=-1), torch.ones(len(sentences)))
     for number in (0, 1, 2, 3, SENTENCES_PER_BATCH, SENTENCES_PER_BATCH + 2):
-        torch.testing.assert_close(
-            together[number], encoder.encode_text([sentences[number]])[0], atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(together[number], encoder.encode_text([sentences[number]])[0], atol=1e-5, rtol=0)
 
 
 def test_no_sentences_give_no_vectors(encoder):

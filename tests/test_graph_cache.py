@@ -84,7 +84,8 @@ def test_nan_and_unknown_objects_never_match(value: Any) -> None:
 
 def test_is_changed_joins_and_sees_links_as_none() -> None:
     Watching.seen.clear()
-    prompt = {"1": ("Plain", {"a": 1}), "2": ("Watching", {"a": ["1", 0], "b": 5, "undeclared": 6})}
+    prompt: dict[str, tuple[str, dict[str, Any]]] = {"1": ("Plain", {"a": 1})}
+    prompt["2"] = ("Watching", {"a": ["1", 0], "b": 5, "undeclared": 6})
     Watching.state = 1
     first, again = sign(prompt, "2"), sign(prompt, "2")
     Watching.state = 2
@@ -101,7 +102,7 @@ def test_encoding_keeps_types_and_nesting_apart() -> None:
 
 
 def test_a_graph_with_exponentially_many_paths_is_signed_at_once() -> None:
-    prompt = {"0": ("Plain", {"a": 1})}
+    prompt: dict[str, tuple[str, dict[str, Any]]] = {"0": ("Plain", {"a": 1})}
     for number in range(1, 3000):
         prompt[str(number)] = ("Plain", {"a": [str(number - 1), 0], "b": [str(number - 1), 0]})
     assert len(sign(prompt, "2999")) == 32

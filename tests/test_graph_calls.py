@@ -52,9 +52,13 @@ def test_mapping_at_its_edges() -> None:
 
 
 def test_a_blocker_skips_its_call_and_tells_once() -> None:
-    calls = []
-    items = [1, ExecutionBlocker("stop"), 3]
-    returns, blockers = call_mapped(lambda a: (calls.append(a), a)[1:], {"a": items})
+    calls: list[int] = []
+
+    def body(a: int) -> tuple[int]:
+        calls.append(a)
+        return (a,)
+
+    returns, blockers = call_mapped(body, {"a": [1, ExecutionBlocker("stop"), 3]})
     assert calls == [1, 3]
     assert [blocker.message for blocker in blockers] == ["stop"]
     assert (returns[0], returns[1].message, returns[2]) == ((1,), None, (3,))

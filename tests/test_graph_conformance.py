@@ -96,7 +96,8 @@ def test_node_order_is_the_real_frontends(definitions: dict[str, NodeDefinition]
 
 
 def test_handmade_cases_convert_as_in_the_newer_frontend(definitions: dict[str, NodeDefinition]) -> None:
-    equal, different = [], []
+    equal: list[str] = []
+    different: list[str] = []
     for path in sorted((FOLDER / "handmade").glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
         got, wanted = compared(to_prompt(case["workflow"], definitions).prompt), case["1.58.1"]

@@ -16,9 +16,7 @@ GRID, D = (5, 7), 6
 
 
 def random_units(*shape, seed=0):
-    return normalize(
-        torch.randn(*shape, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1
-    )
+    return normalize(torch.randn(*shape, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
 
 
 def make_features(window=3, stride=2):
@@ -90,9 +88,7 @@ def test_whole_image_scores_equal_loops(bank):
 
 
 def test_overlap_is_averaged_by_hand():
-    windows = torch.tensor([[1.0, 2.0], [4.0, 8.0]]).view(
-        1, 2, 1, 2, 1
-    )  # two windows of 1 x 2, one patch shared
+    windows = torch.tensor([[1.0, 2.0], [4.0, 8.0]]).view(1, 2, 1, 2, 1)  # two windows of 1 x 2, one patch shared
     features = PatchFeatures(
         windows, ((0, 0, 1, 2), (0, 1, 1, 3)), (1, 3), torch.ones(1, 1), (8, 24), "m", EngineDefaults()
     )
@@ -119,6 +115,4 @@ def test_different_models_are_refused(bank):
     other = PatchFeatures(**{**vars(features), "model": "other"})
     with pytest.raises(InputError) as caught:
         score_image(other, bank)
-    assert str(caught.value) == (
-        "text_bank: phrases encoded by 'm', image by 'other'; expected one encoder for both."
-    )
+    assert str(caught.value) == ("text_bank: phrases encoded by 'm', image by 'other'; expected one encoder for both.")

@@ -67,9 +67,7 @@ def test_phrases_stand_class_by_class(encoder, include_names, phrases, class_ind
     assert bank.class_index.tolist() == class_index
     assert bank.class_index.dtype == torch.int64
     for number, phrase in enumerate(phrases):
-        torch.testing.assert_close(
-            bank.embeddings[number], slow_vector(encoder, phrase, "single"), atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(bank.embeddings[number], slow_vector(encoder, phrase, "single"), atol=1e-5, rtol=0)
     for label, name in enumerate(("bird", "grass", "tree")):
         wanted = slow_vector(encoder, name, "single")
         torch.testing.assert_close(bank.name_embeddings[label], wanted, atol=1e-5, rtol=0)
@@ -82,9 +80,7 @@ def test_auto_templates_are_the_models_own(encoder):
 
 
 def test_a_subclass_with_an_unknown_word_is_dropped_with_its_reason(encoder):
-    bank = build_text_bank(
-        encoder, expand(bird=["owl", "zyzzyva", "tiny flurb"], tree=["qux"]), "single", "no"
-    )
+    bank = build_text_bank(encoder, expand(bird=["owl", "zyzzyva", "tiny flurb"], tree=["qux"]), "single", "no")
     assert bank.phrases == ("owl", "tree")  # a class left with nothing is represented by its name
     assert bank.class_index.tolist() == [0, 1]
     assert bank.dropped == (

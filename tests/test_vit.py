@@ -79,16 +79,12 @@ def test_both_towers_equal_open_clip(tiny_clip, images, activation, hidden):
 def test_activations_differ_and_are_the_listed_ones(tiny_clip, images):
     assert set(vit.ACTIVATIONS) == set(options.ACTIVATION.names)
     state = tiny_clip()
-    gelu, quick = (
-        build_clip(state, infer_config(state, name)).visual(images) for name in ("gelu", "quickgelu")
-    )
+    gelu, quick = (build_clip(state, infer_config(state, name)).visual(images) for name in ("gelu", "quickgelu"))
     assert (gelu - quick).abs().max() > 1e-3
 
 
 def test_quickgelu_by_hand():
-    assert vit.QuickGELU()(torch.tensor([0.0, 1.0])).tolist() == pytest.approx(
-        [0, 1 / (1 + math.exp(-1.702))]
-    )
+    assert vit.QuickGELU()(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([0, 1 / (1 + math.exp(-1.702))])
 
 
 def test_text_may_be_trimmed_after_its_end_token(clip):
@@ -147,9 +143,7 @@ def dino_positions(table, grid):
 
 @pytest.mark.parametrize("grid", [(3, 5), (7, 2), (1, 1), (1, 9), (14, 14), (37, 60)])
 def test_positions_equal_dino(clip, grid):
-    torch.testing.assert_close(
-        clip.visual._positions(grid), dino_positions(clip.visual.positional_embedding, grid)
-    )
+    torch.testing.assert_close(clip.visual._positions(grid), dino_positions(clip.visual.positional_embedding, grid))
 
 
 def test_positions_of_the_trained_grid_are_the_table_itself(clip):
@@ -180,11 +174,7 @@ def test_head_counts_are_those_of_every_open_clip_model():
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)
         vision, text = config["vision_cfg"], config["text_cfg"]
-        if (
-            {"width", "patch_size"} <= set(vision)
-            and not isinstance(vision["layers"], list)
-            and "heads" in text
-        ):
+        if {"width", "patch_size"} <= set(vision) and not isinstance(vision["layers"], list) and "heads" in text:
             plain += 1
             width, head = vision["width"], vision.get("head_width", 64)
             assert vit.HEADS_BY_WIDTH.get(width, width // vit.HEAD_WIDTH) == width // head, name
@@ -248,9 +238,7 @@ def test_another_layout_is_refused(tiny_clip, name, tensor, message):
     assert refused({**tiny_clip(), name: tensor}) == message
 
 
-@pytest.mark.parametrize(
-    "name", ["visual.conv1.weight", "text_projection", "transformer.resblocks.0.mlp.c_fc.weight"]
-)
+@pytest.mark.parametrize("name", ["visual.conv1.weight", "text_projection", "transformer.resblocks.0.mlp.c_fc.weight"])
 def test_a_missing_tensor_that_tells_a_size_is_named(tiny_clip, name):
     state = tiny_clip()
     del state[name]

@@ -94,10 +94,7 @@ def test_the_embedded_model_loads_without_open_clip():
         "import sys; from llmseg.encoder import load_encoder; load_encoder().encode_text(['an owl']); "
         "print([name for name in ('open_clip', 'torchvision', 'transformers') if name in sys.modules])"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        == "[]\n"
-    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 # --- refused ---
@@ -139,7 +136,7 @@ class Trap:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("writer", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+@pytest.mark.parametrize("writer", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value, protocol=2))])
 def test_a_pickled_object_is_refused_and_never_run(tmp_path, writer):
     writer({"state_dict": Trap(tmp_path / "sprung")}, tmp_path / "bad.pt")
     assert message(tmp_path / "bad.pt") == REFUSED_PICKLE
@@ -187,6 +184,7 @@ NO_STATE_DICT = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse")
 @pytest.mark.parametrize("kind", NO_STATE_DICT)
 def test_what_is_no_state_dict_of_dense_tensors_is_refused(tmp_path, kind):
     torch.save(NO_STATE_DICT[kind], tmp_path / "bad.pt")

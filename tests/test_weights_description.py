@@ -34,9 +34,7 @@ def described(tiny_clip, saved_clip):
     state["token_embedding.weight"] = state["token_embedding.weight"][:4].clone()
 
     def save(**changes):
-        description = {
-            key: value for key, value in {**deepcopy(DESCRIPTION), **changes}.items() if value is not ...
-        }
+        description = {key: value for key, value in {**deepcopy(DESCRIPTION), **changes}.items() if value is not ...}
         return str(saved_clip(state, "d.safetensors", {"llmseg": json.dumps(description)}))
 
     return save
@@ -63,14 +61,20 @@ def test_a_compact_token_table_is_spread_over_the_vocabulary(described, tiny_cli
     table = read_weights(described()).state["token_embedding.weight"]
     for token in range(0, 49408, 7):  # a slow twin on every seventh row, and the listed ones
         assert table[token].equal(compact[0]) or token in (320, 49406, 49407)
-    assert [table[token].equal(compact[row]) for row, token in enumerate((320, 49406, 49407), 1)] == [
-        True
-    ] * 3
+    assert [table[token].equal(compact[row]) for row, token in enumerate((320, 49406, 49407), 1)] == [True] * 3
 
 
 def test_what_may_be_left_out(described):
     weights = read_weights(described(words=..., names=..., library=...))
     assert (weights.words, weights.names, weights.library) == (None, (), "")
+
+
+def test_a_described_model_may_hold_the_whole_token_table(saved_clip, tiny_clip):
+    state = tiny_clip()
+    description = {key: value for key, value in DESCRIPTION.items() if key != "token_ids"}
+    weights = read_weights(str(saved_clip(state, metadata={"llmseg": json.dumps(description)})))
+    assert weights.name == "described"
+    assert weights.state["token_embedding.weight"].equal(state["token_embedding.weight"])
 
 
 REFUSED = {
@@ -171,7 +175,5 @@ def test_the_embedded_model_gives_open_clips_embeddings(encoder):
         wanted = theirs.encode_image((images - 0.5) / 0.27, normalize=True)
         torch.testing.assert_close(encoder.encode_image(images), wanted, atol=1e-5, rtol=0)
         wanted = theirs.encode_text(tokens, normalize=True)
-        torch.testing.assert_close(
-            encoder.encode_text(["an owl on an oak", "grass"]), wanted, atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(encoder.encode_text(["an owl on an oak", "grass"]), wanted, atol=1e-5, rtol=0)
     assert config.activation == "gelu"

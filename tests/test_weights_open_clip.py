@@ -26,9 +26,7 @@ def tiny_names(tmp_path_factory):
     """Register "Tiny-8" and "Tiny-8-quickgelu" with open_clip."""
     folder = tmp_path_factory.mktemp("configs")
     (folder / "Tiny-8.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    (folder / "Tiny-8-quickgelu.json").write_text(
-        json.dumps({**CONFIG, "quick_gelu": True}), encoding="utf-8"
-    )
+    (folder / "Tiny-8-quickgelu.json").write_text(json.dumps({**CONFIG, "quick_gelu": True}), encoding="utf-8")
     open_clip.add_model_config(folder)
 
 
@@ -116,13 +114,9 @@ def _nearest(name):
     return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=3)]
 
 
-@pytest.mark.parametrize(
-    "model", ["", "/", "zzzzzzzz", "hf-hub:someone/model/tag", "local-dir:/tmp/x", "../x"]
-)
+@pytest.mark.parametrize("model", ["", "/", "zzzzzzzz", "hf-hub:someone/model/tag", "local-dir:x", "../x"])
 def test_what_open_clip_would_look_up_elsewhere_is_refused(model):
-    assert message(model).startswith(
-        f"model: {model!r} is neither a file nor a model of open_clip; expected "
-    )
+    assert message(model).startswith(f"model: {model!r} is neither a file nor a model of open_clip; expected ")
 
 
 def test_a_name_without_a_tag_lists_the_tags():

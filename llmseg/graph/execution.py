@@ -51,7 +51,7 @@ class Executor:
         """Run what `outputs` need.
 
         Args:
-            prompt: the prompt of a `Validation`; unchecked ones may fail in unfriendly ways.
+            prompt: the prompt of a `Validation`; one that was never checked, with a cycle say, may not end.
             outputs: ids of the nodes whose running is the purpose.
             extra_pnginfo: given to nodes that ask for it, usually ``{"workflow": ...}`` or None.
 
@@ -108,7 +108,6 @@ class _Run:
         self.done: set[str] = set()
         self.values: dict[str, list[list[Any]]] = {}
         self.readers: Counter[str] = Counter()
-        self.asked: dict[str, set[str]] = {}
         self.definitions: dict[str, NodeDefinition] = {}
         self._look_ahead()
         self.signer = Signer(prompt, self.definitions, executor.node_classes)
@@ -229,11 +228,9 @@ class _Run:
         as_lists = getattr(type(node), "INPUT_IS_LIST", False)
         answers, _ = call_mapped(node.check_lazy_status, arguments, as_lists=as_lists)
         names = {name for answer in answers if isinstance(answer, list) for name in answer}
-        # A name asked for before, or at hand, is not asked for again: that would never end.
-        wanted = {name for name in names if name in missing or name not in arguments} - self.asked.get(node_id, set())
-        for name in sorted(wanted):
+        wanted = sorted(name for name in names if isinstance(name, str) and (name in missing or name not in arguments))
+        for name in wanted:
             self.schedule.require(node_id, name)
-        self.asked.setdefault(node_id, set()).update(wanted)
         return bool(wanted)
 
     def _keep(self, node_id: str, stored: StoredResult) -> None:
