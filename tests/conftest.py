@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -63,16 +64,14 @@ def encoder() -> Encoder:
     return load_encoder()
 
 
-def random_checkpoint(
-    seed: int = 0, *, patch: int = 8, grid: int = 4, hidden: int = 4, prefix: str = ""
-) -> dict[str, Tensor]:
+@lru_cache(maxsize=8)
+def random_checkpoint(seed: int = 0, *, patch: int = 8, grid: int = 4, hidden: int = 4) -> dict[str, Tensor]:
     """A random CLIP in OpenAI's layout: image tower 128 wide with 3 layers, text tower 64 wide with 2.
 
     Args:
         seed: of the numbers.
         patch, grid: pixels of a patch, patches along a side.
         hidden: inner width of an MLP over its outer width.
-        prefix: in front of every name.
     """
     import torch
 
@@ -99,15 +98,15 @@ def random_checkpoint(
     state = {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in shapes.items()}
     # Norms multiply by about one, as trained ones do; random ones near zero would hide every mistake.
     return {
-        prefix + name: tensor + 1 if name.rsplit(".", 1)[0] in norms and name.endswith("weight") else tensor
+        name: tensor + 1 if name.rsplit(".", 1)[0] in norms and name.endswith("weight") else tensor
         for name, tensor in state.items()
     }
 
 
 @pytest.fixture(scope="session")
 def tiny_clip() -> Callable[..., dict[str, Tensor]]:
-    """`random_checkpoint`: makes a small random CLIP, the same one for the same arguments."""
-    return random_checkpoint
+    """`random_checkpoint`: a small random CLIP in a dict of one's own, the same one for the same arguments."""
+    return lambda *args, **sizes: dict(random_checkpoint(*args, **sizes))
 
 
 @pytest.fixture
