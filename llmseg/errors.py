@@ -16,6 +16,7 @@ Not here: validation rules, exit codes (`run`).
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -53,6 +54,10 @@ class LLMSegError(Exception):
     def __str__(self) -> str:
         return f"{self.place}: {self.problem}" if self.place else self.problem
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders; the constructors of subclasses do not take `args` back.
+        return _revive, (type(self), self.args, self.__dict__)
+
 
 class InputError(LLMSegError):
     """A value from the user or from a workflow is wrong."""
@@ -66,7 +71,7 @@ class UnknownNameError(InputError):
         listed = ", ".join(choices) if len(choices) <= LISTED_CHOICES else f"{len(choices)} names"
         close = nearest(str(name), choices)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown name {name!r}; expected one of {listed}.{hint}", place=place)
+        super().__init__(f"unknown name {reprlib.repr(name)}; expected one of {listed}.{hint}", place=place)
 
 
 class ModelError(LLMSegError):
@@ -93,16 +98,21 @@ class NodeError(LLMSegError):
     """A node failed while running; the original exception is its cause."""
 
     def __init__(self, node_id: str, class_type: str, cause: BaseException) -> None:
-        own = isinstance(cause, LLMSegError)
-        problem = str(cause) if own else f"{type(cause).__name__}: {cause}"
-        super().__init__(problem, place=f"node {node_id} ({class_type})")
+        place = f"node {node_id} ({class_type})"
+        if isinstance(cause, LLMSegError):
+            problem = cause.problem
+            place = f"{place}, {cause.place}" if cause.place else place
+        else:
+            problem = f"{type(cause).__name__}: {cause}"
+        super().__init__(problem, place=place)
         self.node_id = node_id
         self.class_type = class_type
 
-    def __str__(self) -> str:
-        # A located library error already reads "argument: problem"; a comma joins the two places.
-        joint = ", " if isinstance(self.__cause__, LLMSegError) and self.__cause__.place else ": "
-        return f"{self.place}{joint}{self.problem}"
+
+def _revive(kind: type[LLMSegError], args: tuple[object, ...], state: dict[str, object]) -> LLMSegError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import InputError, nearest
+from .errors import InputError, UnknownNameError
 from .library import SCHEMA, choose_library, expansion_from_json, load_library
 from .names import clean_phrase
 from .store import read_text, write_json
@@ -87,12 +87,7 @@ def expand_from_text(classes: ClassList, text: str) -> Expansion:
     known: dict[str, list[Phrase]] = {}
     for name, phrases in listed.items():
         if name.casefold() not in owners:
-            close = nearest(name, classes.names)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise InputError(
-                f"subclasses of {name!r}, which is not a class; expected one of {', '.join(classes.names)}.{hint}",
-                place="subclasses",
-            )
+            raise UnknownNameError(name, classes.names, place="subclasses")
         known.setdefault(owners[name.casefold()].name.casefold(), []).extend(phrases)
     return _collect(classes, known, source=source)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .options import OPACITY
 from .palette import UNKNOWN_COLOUR
 from .rendering import overlay_image
 from .store import write_atomic, write_json
@@ -101,6 +102,7 @@ def classes_to_json(result: LabelMap, index: int = 0) -> dict[str, Any]:
     """What the numbers in a label file mean."""
     labels = result.labels[index]
     height, width = labels.shape
+    pixels = labels[labels >= 0].bincount(minlength=len(result.names)).tolist()
     return {
         "schema": 1,
         "size": [width, height],
@@ -110,7 +112,7 @@ def classes_to_json(result: LabelMap, index: int = 0) -> dict[str, Any]:
                 "label": label,
                 "name": name,
                 "colour": list(result.palette[label]),
-                "pixels": int((labels == label).sum()),
+                "pixels": pixels[label],
             }
             for label, name in enumerate(result.names)
         ],
@@ -118,7 +120,13 @@ def classes_to_json(result: LabelMap, index: int = 0) -> dict[str, Any]:
 
 
 def write_result(
-    result: LabelMap, image: NDArray[np.uint8], folder: Path, name: str, *, index: int = 0, opacity: float = 0.55
+    result: LabelMap,
+    image: NDArray[np.uint8],
+    folder: Path,
+    name: str,
+    *,
+    index: int = 0,
+    opacity: float = OPACITY.default,
 ) -> list[Path]:
     """Write the overlay and everything that `write_labels` writes; returns the paths in that order.
 
@@ -134,11 +142,13 @@ def write_labels(result: LabelMap, folder: Path, name: str, *, index: int = 0, m
     """Write labels, classes and, if asked, one mask per class; returns the paths in that order.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or `name` is more than a name.
     """
     import numpy as np
     from PIL import Image
 
+    if not name or Path(name).name != name:
+        raise InputError(f"{name!r}; expected the start of a file name, without a folder.", place="name")
     written = [folder / f"{name}_labels.png", folder / f"{name}_classes.json"]
     write_atomic(written[0], png_bytes(label_image(result, index)))
     write_json(written[1], classes_to_json(result, index))

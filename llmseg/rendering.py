@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .errors import InputError
+from .options import OPACITY
 from .palette import INK, PAPER, UNKNOWN_COLOUR, Colour
 from .types import LabelMap
 
@@ -25,7 +26,7 @@ LEGEND_ENTRIES = 16  # a longer legend would be larger than the picture
 
 
 def draw_overlay(
-    image: NDArray[np.uint8], labels: NDArray[np.int64], palette: Sequence[Colour], opacity: float = 0.55
+    image: NDArray[np.uint8], labels: NDArray[np.int64], palette: Sequence[Colour], opacity: float = OPACITY.default
 ) -> NDArray[np.uint8]:
     """Colour an image by label, with a dark line between regions.
 
@@ -37,8 +38,14 @@ def draw_overlay(
 
     Returns:
         RGB. uint8 [H,W,3]
+
+    Raises:
+        InputError: the image has another size than the labels.
     """
     import numpy as np
+
+    if image.shape != (*labels.shape, 3):
+        raise InputError(f"shape {list(image.shape)}; expected {[*labels.shape, 3]} as the labels.", place="image")
 
     table = np.array([*palette, UNKNOWN_COLOUR], dtype=np.float32)  # label -1 reads the last row
     mixed = image * (1 - opacity) + table[np.maximum(labels, -1)] * opacity
@@ -67,7 +74,9 @@ def draw_legend(entries: Sequence[tuple[str, Colour]], height: int) -> Image.Ima
     return legend
 
 
-def overlay_image(result: LabelMap, image: NDArray[np.uint8], index: int = 0, opacity: float = 0.55) -> Image.Image:
+def overlay_image(
+    result: LabelMap, image: NDArray[np.uint8], index: int = 0, opacity: float = OPACITY.default
+) -> Image.Image:
     """One picture coloured by class, the legend of the classes found beside it.
 
     Args:
@@ -97,7 +106,7 @@ def overlay_image(result: LabelMap, image: NDArray[np.uint8], index: int = 0, op
     return canvas
 
 
-def draw_results(result: LabelMap, images: Tensor, *, opacity: float = 0.55, legend: bool = True) -> Tensor:
+def draw_results(result: LabelMap, images: Tensor, *, opacity: float = OPACITY.default, legend: bool = True) -> Tensor:
     """Overlays of a whole batch, all of the size of the largest legend.
 
     Args:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .errors import InputError, nearest
+from .errors import UnknownNameError
 from .options import EngineDefaults
 
 if TYPE_CHECKING:
@@ -215,24 +215,24 @@ class LabelMap:
         """Where one class is. bool [B,H,W]
 
         Raises:
-            InputError: no class of that name.
+            UnknownNameError: no class of that name.
         """
         return self.labels == self.index(name)
 
     def index(self, name: str) -> int:
-        """Label of a class by name, ignoring case and outer spaces."""
+        """Label of a class by name, ignoring case and outer spaces.
+
+        Raises:
+            UnknownNameError: no class of that name.
+        """
         wanted = " ".join(name.split()).casefold()
         for label, candidate in enumerate(self.names):
             if candidate.casefold() == wanted:
                 return label
-        close = nearest(name, self.names)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise InputError(
-            f"no class {name!r} in this label map; expected one of {', '.join(self.names)}.{hint}",
-            place="class_name",
-        )
+        raise UnknownNameError(name, self.names, place="class_name")
 
     def area(self) -> dict[str, float]:
         """Share of all pixels per class, 0..1, in label order."""
-        total = self.labels.numel()
-        return {name: float((self.labels == label).sum()) / total for label, name in enumerate(self.names)}
+        known = self.labels[self.labels >= 0]
+        shares = known.bincount(minlength=len(self.names)) / self.labels.numel()
+        return dict(zip(self.names, shares.tolist(), strict=True))

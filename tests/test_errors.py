@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from llmseg import errors
@@ -94,3 +96,20 @@ def test_node_error_names_the_node(cause: Exception, text: str) -> None:
         raise NodeError("7", "Score", cause) from cause
     assert str(caught.value) == text
     assert (caught.value.node_id, caught.value.class_type) == ("7", "Score")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("7; expected 8.", place="x"),
+        UnknownNameError("dgo", ["dog"], place="names"),
+        WorkflowError(["one", "two"], place="w.json"),
+        NodeError("7", "Save", ValueError("no")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_survives_the_way_to_another_process(error: LLMSegError) -> None:
+    twin = pickle.loads(pickle.dumps(error))
+    assert type(twin) is type(error)
+    assert str(twin) == str(error)
+    assert vars(twin) == vars(error)

@@ -80,8 +80,7 @@ def test_class_that_is_to_be_kept_is_never_split() -> None:
     [
         (
             "dgo: poodle",
-            "subclasses: subclasses of 'dgo', which is not a class; "
-            "expected one of dog, car, sky, background. Did you mean 'dog'?",
+            "subclasses: unknown name 'dgo'; expected one of dog, car, sky, background. Did you mean 'dog'?",
         ),
         ("dog: a\npoodle", "subclasses: line 2, 'poodle'; expected 'class: subclass, subclass'."),
         (": a", "subclasses: line 1, ': a'; expected 'class: subclass, subclass'."),

@@ -263,7 +263,9 @@ def test_device_and_metadata_are_the_chosen_ones(host: Any) -> None:
     change(host, device="gpu")
     with pytest.raises(InputError) as caught:
         host.torch_device()
-    assert str(caught.value) == ("device: 'gpu' cannot be used here; expected a device of this machine such as cpu, cuda or mps.")
+    assert str(caught.value) == (
+        "device: 'gpu' cannot be used here; expected a device of this machine such as cpu, cuda or mps."
+    )
 
 
 def test_model_folders_come_from_the_variable(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,8 +62,8 @@ def test_unknown_class_names_the_nearest() -> None:
     result = label_map([[[0]]], ("dog", "car"))
     with pytest.raises(InputError) as caught:
         result.mask("carr")
-    text = "class_name: no class 'carr' in this label map; expected one of dog, car. Did you mean 'car'?"
+    text = "class_name: unknown name 'carr'; expected one of dog, car. Did you mean 'car'?"
     assert str(caught.value) == text
     with pytest.raises(InputError) as caught:
         result.mask("zebra")
-    assert str(caught.value) == "class_name: no class 'zebra' in this label map; expected one of dog, car."
+    assert str(caught.value) == "class_name: unknown name 'zebra'; expected one of dog, car."
