@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["build_patch_features", "window_boxes"]
 
+MOST_PATCHES = 2**20  # of an image: 16,384 x 16,384 pixels in a ViT-B/16
+MOST_WINDOW_PATCHES = 2**14  # 2048 x 2048 pixels there
 TOKENS_PER_BATCH = 16_384  # about 200 MB of activations in a ViT-B/16
 
 Box = tuple[int, int, int, int]
@@ -57,6 +59,7 @@ def build_patch_features(
     resize = defaults.resize if resize == AUTO_NUMBER else resize
     size = (images.shape[2], images.shape[3])
     grid = _grid(size, resize, patch)
+    _refuse_too_much(grid, window)
     boxes = window_boxes(grid, window, stride)
     resized = _resize(images, (grid[0] * patch, grid[1] * patch))
     return PatchFeatures(
@@ -126,6 +129,15 @@ def _grid(size: tuple[int, int], resize: int, patch: int) -> tuple[int, int]:
     scale = resize / min(size) if resize else 1.0
     height, width = (max(1, round(side * scale / patch)) for side in size)
     return height, width
+
+
+def _refuse_too_much(grid: tuple[int, int], window: int) -> None:
+    # A workflow file may ask for any size; attention in one window needs memory in the square of its patches.
+    height, width = (min(window or side, side) for side in grid)
+    limits = (("resize", grid[0] * grid[1], MOST_PATCHES), ("window", height * width, MOST_WINDOW_PATCHES))
+    for place, patches, most in limits:
+        if patches > most:
+            raise InputError(f"{patches} patches; expected at most {most}. Choose a smaller size.", place=place)
 
 
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,7 +1,8 @@
 """`PatchFeatures` x `TextBank` -> `ScoreMaps`: the cosine of every patch with every phrase.
 
 Lazy: one matrix product per image, made when assembly asks for it. Overlapping windows are averaged
-once, on the features: the mean of cosines is the cosine of the mean, so no map is ever averaged.
+once, on the features: a mean of cosines is the product with the mean of the unit features, so no map is
+ever averaged.
 
 Not here: merging phrases into classes (`assembly`).
 """

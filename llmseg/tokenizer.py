@@ -30,6 +30,8 @@ MERGE_COUNT = 49152 - 256 - 2
 VOCABULARY_SIZE = 49408
 START = 49406
 END = 49407
+SPECIAL = {"<start_of_text>": START, "<end_of_text>": END}
+CACHED_PIECES = 65_536
 
 # \p{L} and \p{N} need the `regex` package, which comes with open_clip_torch.
 PIECES = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -49,10 +51,7 @@ class ClipTokenizer:
         self._pieces = regex.compile(PIECES, regex.IGNORECASE)
         self._ids, self._ranks = _tables()
         self._bytes = _byte_letters()
-        self._cache: dict[str, tuple[int, ...]] = {
-            "<start_of_text>": (START,),
-            "<end_of_text>": (END,),
-        }
+        self._encode_piece = lru_cache(CACHED_PIECES)(self._encode_new_piece)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without start and end."""
@@ -78,12 +77,12 @@ class ClipTokenizer:
         length = max((len(row) for row in rows), default=2)
         return torch.tensor([row + [0] * (length - len(row)) for row in rows], dtype=torch.int64).view(-1, length)
 
-    def _encode_piece(self, piece: str) -> tuple[int, ...]:
-        if piece not in self._cache:
-            letters = [self._bytes[byte] for byte in piece.encode()]
-            letters[-1] += "</w>"
-            self._cache[piece] = tuple(self._ids[part] for part in self._merge(letters))
-        return self._cache[piece]
+    def _encode_new_piece(self, piece: str) -> tuple[int, ...]:
+        if piece in SPECIAL:
+            return (SPECIAL[piece],)
+        letters = [self._bytes[byte] for byte in piece.encode()]
+        letters[-1] += "</w>"
+        return tuple(self._ids[part] for part in self._merge(letters))
 
     def _merge(self, parts: list[str]) -> list[str]:
         unranked = len(self._ranks)

@@ -1,62 +1,24 @@
 """CLIP's two towers in plain torch, with the parameter names of OpenAI and open_clip checkpoints.
 
-`build_clip` makes them from a state dict alone: every size but the width of a head can be read off
-the shapes. The image tower also returns patch embeddings, its last block replaced by a policy.
+The image tower also returns patch embeddings, its last block replaced by a policy.
 
-Not here: files and names (`encoder`), the policies (`attention`). Sources: arXiv:2103.00020;
+Not here: sizes (`clip_config`), files (`checkpoint`), the policies (`attention`). Sources: arXiv:2103.00020;
 position embeddings of other grids as in DINO (arXiv:2104.14294).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import LastBlock
+from .clip_config import ClipConfig, TowerConfig
 from .errors import ModelError
-from .tokenizer import VOCABULARY_SIZE
 
-__all__ = ["Clip", "ClipConfig", "TowerConfig", "build_clip", "infer_config"]
-
-HEAD_WIDTH = 64  # of every public CLIP except the image towers below
-HEADS_BY_WIDTH = {1280: 16, 1408: 16, 1664: 16, 1792: 16}  # ViT-H, g, bigG and e: 80, 88, 104 and 112 wide
-MOST_LAYERS = 256  # the largest public tower has 56; a file may claim any number
-
-
-@dataclass(frozen=True)
-class TowerConfig:
-    """Size of one transformer; `hidden` is the inner width of its MLPs."""
-
-    width: int
-    layers: int
-    heads: int
-    hidden: int
-
-
-@dataclass(frozen=True)
-class ClipConfig:
-    """Sizes of both towers.
-
-    Args:
-        vision, text: the transformers.
-        image_size, patch_size: pixels; the grid of the position embedding is their quotient.
-        context_length, vocab_size: of the text tower.
-        embed_dim: width D of the joint space.
-        activation: a name in `options.ACTIVATION`.
-    """
-
-    vision: TowerConfig
-    text: TowerConfig
-    image_size: int
-    patch_size: int
-    context_length: int
-    vocab_size: int
-    embed_dim: int
-    activation: str = "gelu"
+__all__ = ["Clip", "build_clip"]
 
 
 class QuickGELU(nn.Module):
@@ -219,43 +181,6 @@ class Clip(nn.Module):
         return out
 
 
-def infer_config(state: Mapping[str, Tensor], activation: str = "gelu") -> ClipConfig:
-    """Read the sizes of both towers off a state dict in OpenAI's layout.
-
-    Raises:
-        ModelError: another layout, or the vocabulary of another tokenizer.
-    """
-    try:
-        width, _, patch, _ = state["visual.conv1.weight"].shape
-        tokens, _ = state["visual.positional_embedding"].shape
-        text_width, embed_dim = state["text_projection"].shape
-        context_length, _ = state["positional_embedding"].shape
-        vocab_size, _ = state["token_embedding.weight"].shape
-        vision = _infer_tower(state, "visual.transformer.", width, HEADS_BY_WIDTH.get(width))
-        text = _infer_tower(state, "transformer.", text_width, None)
-    except (KeyError, ValueError) as error:
-        raise ModelError(
-            f"not a CLIP checkpoint in OpenAI's layout ({error}); expected a ViT with both towers.", place="model"
-        ) from error
-    if empty := [name for name, tensor in state.items() if not tensor.numel()]:
-        raise ModelError(f"tensor {empty[0]!r} is empty; expected numbers in all of them.", place="model")
-    if vocab_size != VOCABULARY_SIZE:
-        raise ModelError(
-            f"a vocabulary of {vocab_size} tokens; expected {VOCABULARY_SIZE} as in CLIP's own tokenizer.",
-            place="model",
-        )
-    return ClipConfig(
-        vision=vision,
-        text=text,
-        image_size=round((tokens - 1) ** 0.5) * patch,
-        patch_size=patch,
-        context_length=context_length,
-        vocab_size=vocab_size,
-        embed_dim=embed_dim,
-        activation=activation,
-    )
-
-
 def build_clip(state: Mapping[str, Tensor], config: ClipConfig) -> Clip:
     """A float32 model in evaluation mode that holds the tensors of `state`.
 
@@ -284,12 +209,3 @@ def build_clip(state: Mapping[str, Tensor], config: ClipConfig) -> Clip:
         )
     model.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
     return model.requires_grad_(False).eval()
-
-
-def _infer_tower(state: Mapping[str, Tensor], prefix: str, width: int, heads: int | None) -> TowerConfig:
-    start = f"{prefix}resblocks."
-    layers = len({name[len(start) :].split(".")[0] for name in state if name.startswith(start)})
-    if layers > MOST_LAYERS:
-        raise ValueError(f"{layers} layers")
-    hidden, _ = state[f"{start}0.mlp.c_fc.weight"].shape
-    return TowerConfig(width, layers, heads or max(1, width // HEAD_WIDTH), hidden)

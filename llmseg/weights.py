@@ -4,29 +4,24 @@
     path/to/file.safetensors        OpenAI's layout; .pt and .bin are read with weights_only=True
     ViT-B-16-quickgelu/openai       name/tag of open_clip, which may download them
 
-Model files are untrusted: tensors and JSON are read, nothing is ever unpickled into objects.
-
-Not here: running a model (`encoder`), its towers (`vit`).
+Not here: reading a file (`checkpoint`), running a model (`encoder`), its towers (`vit`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint import check_description, expand_tokens, file_hash, load_checkpoint
+from .clip_config import ClipConfig, infer_config
 from .errors import ModelError, UnknownNameError, nearest
 from .options import ACTIVATION, AUTO
-from .tokenizer import VOCABULARY_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from .vit import ClipConfig
 
 __all__ = ["EMBEDDED", "FILE_SUFFIXES", "Weights", "read_weights"]
 
@@ -100,76 +95,21 @@ def _find_file(model: str, folders: Sequence[Path]) -> Path:
 
 
 def _read_file(path: Path, activation: str) -> Weights:
-    state, metadata = _load_safetensors(path) if path.suffix == ".safetensors" else (_load_pickle(path), {})
-    described = _described(metadata, path)
-    fingerprint = _file_hash(path)[:16]
+    state, described = load_checkpoint(path)
+    fingerprint = file_hash(path)[:16]
     if described:
         return _from_description(state, described, fingerprint, activation)
-    from .vit import infer_config
-
     chosen = _guess_activation(path.name) if activation == AUTO else activation
     return Weights(path.stem, _identity(path.stem, fingerprint, chosen), infer_config(state, chosen), state)
-
-
-def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"cannot read {path.name!r} ({error}); expected a safetensors file.", place="model") from error
-
-
-def _load_pickle(path: Path) -> dict[str, Tensor]:
-    import torch
-
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds here, unpickling and archive errors among them
-        raise ModelError(
-            f"cannot read {path.name!r} as plain tensors; expected a state dict. "
-            "TorchScript archives and pickled models are refused: convert it to .safetensors.",
-            place="model",
-        ) from error
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not all(map(_is_dense, state.values())):
-        raise ModelError(f"{path.name!r} holds no state dict; expected tensors by name.", place="model")
-    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
-
-
-def _is_dense(value: object) -> bool:
-    """Whether a value is a tensor that holds every number it claims; a stride of 0 could claim any size."""
-    import torch
-
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout is torch.strided
-        and value.device.type == "cpu"
-        and not value.is_quantized
-        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
-    )
-
-
-def _described(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
-    try:
-        described = json.loads(metadata.get("llmseg", "{}"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(
-            f"metadata of {path.name!r} is not valid JSON ({error}); expected an object.", place="model"
-        ) from error
-    return described if isinstance(described, dict) else {}
 
 
 def _from_description(
     state: dict[str, Tensor], described: Mapping[str, Any], fingerprint: str, activation: str
 ) -> Weights:
-    from .vit import infer_config
-
     try:
-        state = _expand_tokens(state, described.get("token_ids"))
+        state = expand_tokens(state, described.get("token_ids"))
         config = infer_config(state, described["activation"] if activation == AUTO else activation)
-        _check_description(described, config)
+        check_description(described, config)
         return Weights(
             name=described["name"],
             identity=_identity(described["name"], fingerprint, config.activation),
@@ -190,48 +130,6 @@ def _from_description(
             f"metadata of the model is unusable ({repr(error)[:200]}); expected every field, with values of its kind.",
             place="model",
         ) from error
-
-
-def _check_description(described: Mapping[str, Any], config: ClipConfig) -> None:
-    """Hold the metadata against the tensors: sizes must agree, everything else be of its kind."""
-    measured = {
-        "vision": {**asdict(config.vision), "image_size": config.image_size, "patch_size": config.patch_size},
-        "text": {**asdict(config.text), "context_length": config.context_length, "vocab_size": config.vocab_size},
-    }
-    for tower, sizes in measured.items():
-        for key, size in sizes.items():
-            said = described[tower].get(key, size)
-            if said != size and key != "heads":
-                raise ValueError(f"{tower} {key} {said!r}, not {size} as in the tensors")
-        if type(described[tower]["heads"]) is not int or described[tower]["heads"] < 1:
-            raise ValueError(f"{tower} heads {described[tower]['heads']!r}")
-    if described["embed_dim"] != config.embed_dim:
-        raise ValueError(f"embed_dim {described['embed_dim']!r}, not {config.embed_dim} as in the tensors")
-    if config.activation not in ACTIVATION.names:
-        raise ValueError(f"activation {config.activation!r}")
-    for key in ("mean", "std"):
-        if len(described[key]) != 3 or not all(0 <= value <= 1 for value in described[key]):
-            raise ValueError(f"{key} {described[key]!r}")
-    if min(described["std"]) == 0:
-        raise ValueError(f"std {described['std']!r}")
-    lists = [described.get("names", []), described.get("words") or []]
-    texts = [described["name"], described.get("library", ""), *(text for texts in lists for text in texts)]
-    if not all(isinstance(entry, list) for entry in lists) or not all(isinstance(text, str) for text in texts):
-        raise TypeError("a name or word that is no text")
-
-
-def _expand_tokens(state: dict[str, Tensor], ids: Sequence[int] | None) -> dict[str, Tensor]:
-    """Row i+1 of a compact token table belongs to token `ids[i]`; row 0 stands for every other token."""
-    if ids is None:
-        return state
-    import torch
-
-    compact = state["token_embedding.weight"]
-    if len(compact) != len(ids) + 1 or not all(0 <= number < VOCABULARY_SIZE for number in ids):
-        raise ValueError(f"{len(ids)} token_ids for {len(compact)} rows")
-    rows = torch.zeros(VOCABULARY_SIZE, dtype=torch.int64)
-    rows[torch.tensor(ids, dtype=torch.int64)] = torch.arange(1, len(ids) + 1)
-    return {**state, "token_embedding.weight": compact[rows]}
 
 
 def _read_open_clip(model: str, activation: str) -> Weights:
@@ -259,8 +157,6 @@ def _read_open_clip(model: str, activation: str) -> Weights:
 
 
 def _convert_open_clip(open_clip: Any, name: str, tag: str, activation: str) -> Weights:
-    from .vit import infer_config
-
     try:
         network = open_clip.create_model(name, pretrained=tag)
     except Exception as error:  # open_clip and the hub raise many kinds; each means: no weights
@@ -282,7 +178,7 @@ def _convert_open_clip(open_clip: Any, name: str, tag: str, activation: str) -> 
     )
     return Weights(
         name=f"{name}/{file.name}",
-        identity=_identity(f"{name}/{file.name}", _file_hash(file)[:16] if file.is_file() else "", activation),
+        identity=_identity(f"{name}/{file.name}", file_hash(file)[:16] if file.is_file() else "", activation),
         config=config,
         state=state,
         mean=tuple(preprocess.get("mean") or OPENAI_MEAN),
@@ -299,11 +195,3 @@ def _guess_activation(name: str) -> str:
 def _identity(name: str, fingerprint: str, activation: str) -> str:
     """What features and phrases must share to be comparable; the nonlinearity is as good as a weight."""
     return f"{name}@{fingerprint}+{activation}"
-
-
-def _file_hash(path: Path) -> str:
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

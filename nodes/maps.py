@@ -5,6 +5,7 @@ Not here: class names and phrases (`text`), masks and files (`output`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CATEGORY = "llmseg/maps"
+OPEN_CLIP_NAME = re.compile(r"[\w.-]+(/[\w-]+)?")
 
 
 class LLMSegExampleImage:
@@ -246,6 +248,8 @@ def resolve_model(model: str) -> str:
         InputError: a file that is not there; a workflow cannot name files elsewhere.
     """
     if not model.endswith(FILE_SUFFIXES):
+        if OPEN_CLIP_NAME.fullmatch(model) is None:  # open_clip takes any path in place of a tag
+            raise InputError(f"{model!r}; expected a file of the model folders, or name/tag.", place="model")
         return model
     if host.is_trusted(model):
         return model

@@ -13,7 +13,7 @@ import llmseg
 ROOT = Path(llmseg.__file__).parent
 ORDER = [
     "errors", "options", "types", "store", "names", "templates", "library", "expansion",
-    "tokenizer", "attention", "vit", "weights", "encoder", "text_bank", "patch_features", "scores", "assembly",
+    "tokenizer", "attention", "clip_config", "vit", "checkpoint", "weights", "encoder", "text_bank", "patch_features", "scores", "assembly",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
     "graph", "evaluation", "reporting", "run",
 ]  # fmt: skip

@@ -84,3 +84,9 @@ def test_models_are_found_in_their_folders_only(tmp_path: Path, monkeypatch: pyt
     assert validate("mine.safetensors") is True
     for bad in ("../secret.safetensors", str(tmp_path / "secret.safetensors"), "absent.pt"):
         assert validate(bad) == f"no file {bad!r}; expected it in {folder}."
+
+
+@pytest.mark.parametrize("model", ["ViT-B-16//etc/passwd", "ViT-B-16/a/b", "http://x/y", "ViT-B-16/../x"])
+def test_a_workflow_cannot_name_a_path_as_a_tag(model: str) -> None:
+    problem = f"{model!r}; expected a file of the model folders, or name/tag."
+    assert MAPS.LLMSegLoadEncoder.VALIDATE_INPUTS(model) == problem

@@ -175,3 +175,20 @@ def test_windows_that_do_not_fit_are_refused(encoder, images, numbers, message):
     with pytest.raises(InputError) as caught:
         build_patch_features(encoder, images, **numbers)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "message"),
+    [
+        ((1, 10_000), {"resize": 336}, "resize: 17640000 patches; expected at most 1048576. Choose a smaller size."),
+        (
+            (96, 96),
+            {"resize": 2048, "window": 0},
+            "window: 65536 patches; expected at most 16384. Choose a smaller size.",
+        ),
+    ],
+)
+def test_a_size_that_would_fill_the_memory_is_refused(encoder, size, options, message):
+    with pytest.raises(InputError) as caught:
+        build_patch_features(encoder, torch.rand(1, 3, *size), **options)
+    assert str(caught.value) == message

@@ -1,4 +1,4 @@
-"""`vit`: both towers equal open_clip's on the same weights. Reading sizes off shapes: `test_vit_sizes`."""
+"""`vit`: both towers equal open_clip's on the same weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from llmseg import options, vit
 from llmseg.attention import ATTENTION
-from llmseg.vit import build_clip, infer_config
+from llmseg.clip_config import infer_config
+from llmseg.vit import build_clip
 
 
 @pytest.fixture(scope="module")

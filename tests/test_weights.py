@@ -1,4 +1,4 @@
-"""`weights`: local files. Metadata stand in `test_weights_description`, open_clip's names in `test_weights_open_clip`."""
+"""`weights`: local files. open_clip's names stand in `test_weights_open_clip`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`weights`: the metadata of a described model, the embedded one and hostile ones."""
+"""`checkpoint`: the metadata of a described model, the embedded one and hostile ones."""
 
 from __future__ import annotations
 

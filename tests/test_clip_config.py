@@ -1,4 +1,4 @@
-"""`vit`: sizes are read off the shapes, and other layouts are refused."""
+"""`clip_config`: sizes are read off the shapes, and other layouts are refused."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from llmseg import vit
+from llmseg import clip_config
+from llmseg.clip_config import infer_config
 from llmseg.errors import ModelError
-from llmseg.vit import Clip, build_clip, infer_config
+from llmseg.vit import Clip, build_clip
 
 TOWERS = ((128, 3, 2), (64, 2, 1))  # width, layers, heads of the images' and the text's
 
 
 def test_sizes_are_read_off_the_shapes(tiny_clip):
     config = infer_config(tiny_clip(hidden=2), "quickgelu")
-    towers = [vit.TowerConfig(width, layers, heads, hidden=2 * width) for width, layers, heads in TOWERS]
-    assert config == vit.ClipConfig(*towers, 32, 8, 16, 49408, 32, "quickgelu")
+    towers = [clip_config.TowerConfig(width, layers, heads, hidden=2 * width) for width, layers, heads in TOWERS]
+    assert config == clip_config.ClipConfig(*towers, 32, 8, 16, 49408, 32, "quickgelu")
 
 
 def test_head_counts_are_those_of_every_open_clip_model():
@@ -29,9 +30,9 @@ def test_head_counts_are_those_of_every_open_clip_model():
         if {"width", "patch_size"} <= set(vision) and not isinstance(vision["layers"], list) and "heads" in text:
             plain += 1
             width, head = vision["width"], vision.get("head_width", 64)
-            assert vit.HEADS_BY_WIDTH.get(width, width // vit.HEAD_WIDTH) == width // head, name
+            assert clip_config.HEADS_BY_WIDTH.get(width, width // clip_config.HEAD_WIDTH) == width // head, name
             if text.get("vocab_size") == 49408 and not config.get("custom_text"):
-                assert text["width"] // vit.HEAD_WIDTH == text["heads"], name
+                assert text["width"] // clip_config.HEAD_WIDTH == text["heads"], name
     assert plain > 20
 
 

@@ -1,0 +1,147 @@
+"""Model files as tensors and a description, whatever the file claims.
+
+Model files are untrusted: tensors and JSON are read, nothing is unpickled into objects, and no size
+that a file states is believed before the tensors agree.
+
+Not here: which file (`weights`), what is built from it (`vit`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .clip_config import ClipConfig
+from .errors import ModelError
+from .options import ACTIVATION
+from .tokenizer import VOCABULARY_SIZE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["check_description", "expand_tokens", "file_hash", "load_checkpoint"]
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors by name, and the description that this project's own files carry (else empty).
+
+    Raises:
+        ModelError: unreadable, or anything but tensors.
+    """
+    if path.suffix != ".safetensors":
+        return _load_pickle(path), {}
+    state, metadata = _load_safetensors(path)
+    return state, _described(metadata, path)
+
+
+def check_description(described: Mapping[str, Any], config: ClipConfig) -> None:
+    """Hold the metadata against the tensors: sizes must agree, everything else be of its kind.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: what does not fit; the caller says whose it is.
+    """
+    measured = {
+        "vision": {**asdict(config.vision), "image_size": config.image_size, "patch_size": config.patch_size},
+        "text": {**asdict(config.text), "context_length": config.context_length, "vocab_size": config.vocab_size},
+    }
+    for tower, sizes in measured.items():
+        for key, size in sizes.items():
+            said = described[tower].get(key, size)
+            if said != size and key != "heads":
+                raise ValueError(f"{tower} {key} {said!r}, not {size} as in the tensors")
+        if type(described[tower]["heads"]) is not int or described[tower]["heads"] < 1:
+            raise ValueError(f"{tower} heads {described[tower]['heads']!r}")
+    if described["embed_dim"] != config.embed_dim:
+        raise ValueError(f"embed_dim {described['embed_dim']!r}, not {config.embed_dim} as in the tensors")
+    if config.activation not in ACTIVATION.names:
+        raise ValueError(f"activation {config.activation!r}")
+    for key in ("mean", "std"):
+        if len(described[key]) != 3 or not all(0 <= value <= 1 for value in described[key]):
+            raise ValueError(f"{key} {described[key]!r}")
+    if min(described["std"]) == 0:
+        raise ValueError(f"std {described['std']!r}")
+    lists = [described.get("names", []), described.get("words") or []]
+    texts = [described["name"], described.get("library", ""), *(text for texts in lists for text in texts)]
+    if not all(isinstance(entry, list) for entry in lists) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("a name or word that is no text")
+
+
+def expand_tokens(state: dict[str, Tensor], ids: Sequence[int] | None) -> dict[str, Tensor]:
+    """Row i+1 of a compact token table belongs to token `ids[i]`; row 0 stands for every other token.
+
+    Raises:
+        ValueError: another number of rows than of ids, or an id out of range.
+    """
+    if ids is None:
+        return state
+    import torch
+
+    compact = state["token_embedding.weight"]
+    if len(compact) != len(ids) + 1 or not all(0 <= number < VOCABULARY_SIZE for number in ids):
+        raise ValueError(f"{len(ids)} token_ids for {len(compact)} rows")
+    rows = torch.zeros(VOCABULARY_SIZE, dtype=torch.int64)
+    rows[torch.tensor(ids, dtype=torch.int64)] = torch.arange(1, len(ids) + 1)
+    return {**state, "token_embedding.weight": compact[rows]}
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, as hex digits."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"cannot read {path.name!r} ({error}); expected a safetensors file.", place="model") from error
+
+
+def _load_pickle(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here, unpickling and archive errors among them
+        raise ModelError(
+            f"cannot read {path.name!r} as plain tensors; expected a state dict. "
+            "TorchScript archives and pickled models are refused: convert it to .safetensors.",
+            place="model",
+        ) from error
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(map(_is_dense, state.values())):
+        raise ModelError(f"{path.name!r} holds no state dict; expected tensors by name.", place="model")
+    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _is_dense(value: object) -> bool:
+    """Whether a value is a tensor that holds every number it claims; a stride of 0 could claim any size."""
+    import torch
+
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
+
+
+def _described(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    try:
+        described = json.loads(metadata.get("llmseg", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"metadata of {path.name!r} is not valid JSON ({error}); expected an object.", place="model"
+        ) from error
+    return described if isinstance(described, dict) else {}
