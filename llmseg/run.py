@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     options = _parser().parse_args(arguments)
     reporter: Reporter = JsonReporter() if options.json else TextReporter()
+    logging.getLogger("llmseg").handlers = [_LogHandler(reporter)]
     try:
         return _run(options, reporter)
     except LLMSegError as error:
@@ -58,6 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         reporter.failure("interrupted; files already written stay.")
         return INTERRUPTED
+
+
+class _LogHandler(logging.Handler):
+    """Hands what the library has to say to the reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(logging.WARNING)
+        self.reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reporter.warning(record.getMessage())
 
 
 def _run(options: argparse.Namespace, reporter: Reporter) -> int:

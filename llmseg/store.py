@@ -18,6 +18,7 @@ from .errors import InputError
 
 __all__ = ["content_hash", "read_text", "write_atomic", "write_json"]
 
+SHOWN_PATH = 200  # characters of a path in a message
 TEXT_LIMIT = 64 * 2**20  # bytes; a class list or an expansion is far below, a mistake far above
 
 
@@ -51,7 +52,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             raise
     except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the path
         raise InputError(
-            f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}; expected a writable folder.",
+            f"cannot write {_shown(path)}: {getattr(error, 'strerror', None) or error}; expected a writable folder.",
             place="output",
         ) from error
 
@@ -79,3 +80,8 @@ def read_text(path: Path, *, place: str) -> str:
     except (OSError, ValueError) as error:
         detail = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read {str(path)!r}: {detail}; expected a text file.", place=place) from error
+
+
+def _shown(path: Path) -> str:
+    text = str(path)
+    return repr(text if len(text) <= SHOWN_PATH else "..." + text[-SHOWN_PATH:])

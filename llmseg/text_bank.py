@@ -8,6 +8,7 @@ Not here: which phrases there are (`expansion`), the tower (`encoder`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["build_text_bank", "encode_phrases"]
 
+logger = logging.getLogger("llmseg")
+
+TOLD_PHRASES = 10
 CACHED_PHRASES = 100_000  # 200 MB at 512 numbers each
 
 
@@ -64,6 +68,7 @@ def build_text_bank(
         own = [name, *known] if with_names or not known else known
         phrases += own
         class_index += [label] * len(own)
+    _tell_dropped(encoder.name, dropped)
     return TextBank(
         embeddings=encode_phrases(encoder, phrases, templates),
         class_index=torch.tensor(class_index, dtype=torch.int64, device=encoder.device),
@@ -99,6 +104,13 @@ def encode_phrases(encoder: Encoder, phrases: Iterable[str], templates: str) -> 
     while len(cache) > CACHED_PHRASES:
         cache.popitem(last=False)
     return bank
+
+
+def _tell_dropped(model: str, dropped: list[tuple[str, str, str]]) -> None:
+    if dropped:
+        shown = ", ".join(f"{text} ({name})" for name, text, _ in dropped[:TOLD_PHRASES])
+        more = f" and {len(dropped) - TOLD_PHRASES} more" if len(dropped) > TOLD_PHRASES else ""
+        logger.warning("the model %r does not know every word of %s%s; left out.", model, shown, more)
 
 
 def _refuse_unknown_names(encoder: Encoder, names: Iterable[str]) -> None:

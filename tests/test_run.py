@@ -165,3 +165,18 @@ def test_the_module_runs_as_a_command() -> None:
     result = python("-m", "llmseg.run", "--version")
     assert result.stdout.startswith("llmseg ")
     assert result.returncode == 0
+
+
+def test_a_warning_of_the_library_reaches_the_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        str(QUICKSTART),
+        "--output",
+        str(tmp_path),
+        "--set",
+        "Expand Class Names.subclasses=dog: poodle, dragon",
+    ]
+    assert main(arguments) == 0
+    warning = "the model 'emoji-bootstrap' does not know every word of dragon (dog); left out."
+    assert f"warning: {warning}\n" in capsys.readouterr().err
+    assert main([*arguments, "--json"]) == 0
+    assert json.dumps({"event": "warning", "message": warning}) in capsys.readouterr().out.splitlines()

@@ -8,6 +8,8 @@ import torch
 from llmseg import text_bank
 from llmseg.encoder import load_encoder
 from llmseg.errors import InputError, UnknownNameError
+from llmseg.expansion import expand_names
+from llmseg.names import parse_names
 from llmseg.templates import TEMPLATES, fill_templates
 from llmseg.text_bank import build_text_bank, encode_phrases
 from llmseg.types import ClassExpansion, ClassName, Expansion, Phrase
@@ -177,3 +179,10 @@ def test_another_word_for_include_names_is_refused(encoder):
     with pytest.raises(UnknownNameError) as caught:
         build_text_bank(encoder, expand(bird=[]), include_names="maybe")
     assert str(caught.value) == "include_names: unknown name 'maybe'; expected one of auto, yes, no."
+
+
+def test_what_is_left_out_is_said(encoder, caplog):
+    words = ", ".join(f"gizmo{number}" for number in range(12))
+    build_text_bank(encoder, expand_names(parse_names("dog, sky"), f"dog: poodle, {words}"))
+    shown = ", ".join(f"gizmo{number} (dog)" for number in range(10))
+    assert caplog.messages == [f"the model 'emoji-bootstrap' does not know every word of {shown} and 2 more; left out."]
