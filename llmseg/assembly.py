@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .errors import InputError, lookup
-from .options import AUTO, AUTO_NUMBER, MODE_TEMPERATURE
+from .options import AUTO, AUTO_NUMBER, MODE_TEMPERATURE, EngineDefaults
 from .scores import ScoreMaps
 from .types import ClassMaps
 
@@ -119,16 +119,9 @@ def assemble_classes(
     """
     import torch
 
-    defaults = scores.defaults
-    mode = defaults.mode if mode == AUTO else mode
+    mode = scores.defaults.mode if mode == AUTO else mode
     assemble = lookup(ASSEMBLERS, mode, place="mode")
-    if temperature == AUTO_NUMBER:
-        temperature = defaults.temperature if mode == defaults.mode else MODE_TEMPERATURE.get(mode, 1.0)
-    if not 0 < temperature < float("inf"):
-        raise InputError(f"{temperature!r}; expected a number above 0, or -1 for the model's own.", place="temperature")
-    name_weight = defaults.name_weight if name_weight == AUTO_NUMBER else name_weight
-    if not 0 <= name_weight <= 1:
-        raise InputError(f"{name_weight!r}; expected 0 to 1, or -1 for the model's own.", place="name_weight")
+    temperature, name_weight = _settle(scores.defaults, mode, temperature, name_weight)
     bank = scores.bank
     if len(bank.class_index.unique()) != len(bank.classes.classes):
         raise InputError("a class has no phrase; expected at least its name.", place="text_bank")
@@ -151,9 +144,21 @@ def assemble_classes(
         classes=bank.classes,
         phrases=bank.phrases,
         size=scores.size,
-        logit_scale=defaults.logit_scale,
+        logit_scale=scores.defaults.logit_scale,
         mode=mode,
     )
+
+
+def _settle(defaults: EngineDefaults, mode: str, temperature: float, name_weight: float) -> tuple[float, float]:
+    """Temperature and name weight in use, "auto" resolved."""
+    if temperature == AUTO_NUMBER:
+        temperature = defaults.temperature if mode == defaults.mode else MODE_TEMPERATURE.get(mode, 1.0)
+    if not 0 < temperature < float("inf"):
+        raise InputError(f"{temperature!r}; expected a number above 0, or -1 for the model's own.", place="temperature")
+    name_weight = defaults.name_weight if name_weight == AUTO_NUMBER else name_weight
+    if not 0 <= name_weight <= 1:
+        raise InputError(f"{name_weight!r}; expected 0 to 1, or -1 for the model's own.", place="name_weight")
+    return temperature, name_weight
 
 
 def _winners(phrases: Phrases) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import json
 import logging
 import sys
@@ -44,7 +45,8 @@ Prompt = dict[str, dict[str, object]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):  # a console of Windows may speak another encoding
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     options = _parser().parse_args(arguments)
     reporter: Reporter = JsonReporter() if options.json else TextReporter()
     logging.getLogger("llmseg").handlers = [_LogHandler(reporter)]
@@ -91,6 +93,8 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
             print(json.dumps(prompt, indent=2))
             return DONE
         validation = validate_prompt(prompt, classes)
+    for warning in validation.warnings:
+        reporter.warning(f"{workflow.source}, {warning}")
     problems = [problem.message for problem in validation.problems]
     if problems and (options.check or not validation.outputs):
         raise WorkflowError(problems, place=workflow.source)

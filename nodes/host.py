@@ -159,6 +159,18 @@ def progress(total: int) -> ProgressBar:
     return ProgressBar(total, _headless.on_progress)
 
 
+def report_steps() -> Callable[[int, int], None]:
+    """A callback (done, total) that drives a progress bar; it raises where the host was told to stop."""
+    bar: ProgressBar | None = None
+
+    def report(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or progress(total)
+        bar.update(done - bar.done)
+
+    return report
+
+
 def check_interrupted() -> None:
     """Raise where ComfyUI's user pressed stop; in a shell Ctrl-C arrives by itself."""
     if in_comfyui():

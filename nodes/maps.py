@@ -5,14 +5,10 @@ Not here: class names and phrases (`text`), masks and files (`output`).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmseg.assembly import assemble_classes
-from llmseg.encoder import Encoder, load_encoder
-from llmseg.errors import InputError
+from llmseg.encoder import Encoder
 from llmseg.examples import load_example
 from llmseg.files import image_to_tensor
 from llmseg.labels import label_pixels
@@ -21,7 +17,6 @@ from llmseg.options import (
     ATTENTION,
     MIN_AREA,
     MODE,
-    MODEL,
     NAME_WEIGHT,
     RESIZE,
     SCENE,
@@ -33,9 +28,9 @@ from llmseg.options import (
 from llmseg.patch_features import build_patch_features
 from llmseg.scores import ScoreMaps, score_image
 from llmseg.types import ClassMaps, LabelMap, PatchFeatures, TextBank
-from llmseg.weights import FILE_SUFFIXES
 
 from . import host
+from .models import check_model, model_input, open_encoder
 from .sockets import (
     CLASS_MAPS,
     ENCODER,
@@ -56,7 +51,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CATEGORY = "llmseg/maps"
-OPEN_CLIP_NAME = re.compile(r"[\w.-]+(/[\w-]+)?")
 
 
 class LLMSegExampleImage:
@@ -88,21 +82,14 @@ class LLMSegLoadEncoder:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        models = [*MODEL.names, *list_model_files()]
-        tip = {"default": MODEL.default, "tooltip": MODEL.help}
-        return {"required": {"model": (models, tip), "activation": choice(ACTIVATION)}}
+        return {"required": {"model": model_input(), "activation": choice(ACTIVATION)}}
 
     @classmethod
     def VALIDATE_INPUTS(cls, model: str | None) -> bool | str:
-        """Naming `model` lifts the host's check of the list, so that a missing file gets our message."""
-        try:
-            resolve_model(model or MODEL.default)
-        except InputError as error:
-            return error.problem
-        return True
+        return check_model(model)
 
     def execute(self, model: str, activation: str) -> tuple[Encoder]:
-        return (load_encoder(resolve_model(model), device=host.torch_device(), activation=activation),)
+        return (open_encoder(model, activation),)
 
 
 class LLMSegEncodeImage:
@@ -139,7 +126,7 @@ class LLMSegEncodeImage:
                 window=window,
                 stride=stride,
                 resize=resize,
-                on_batch=report_windows(),
+                on_batch=host.report_steps(),
             ),
         )
 
@@ -215,51 +202,6 @@ class LLMSegLabel:
     def execute(self, class_maps: ClassMaps, threshold: float, min_area: float) -> tuple[LabelMap, Tensor]:
         labels = label_pixels(class_maps, threshold=threshold, min_area=min_area)
         return labels, to_mask(labels.confidence)
-
-
-def report_windows() -> Callable[[int, int], None]:
-    """A callback that drives the host's progress bar; it raises where the host was told to stop."""
-    bar: host.ProgressBar | None = None
-
-    def report(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or host.progress(total)
-        bar.update(done - bar.done)
-
-    return report
-
-
-def list_model_files() -> list[str]:
-    """Checkpoints in the model folders, by name."""
-    found = [
-        entry.name
-        for folder in host.model_folders()
-        if folder.is_dir()
-        for entry in folder.iterdir()
-        if entry.suffix in FILE_SUFFIXES and entry.is_file()
-    ]
-    return sorted(set(found))
-
-
-def resolve_model(model: str) -> str:
-    """What `load_encoder` is to load: a name as it is, a file name as a path inside the model folders.
-
-    Raises:
-        InputError: a file that is not there; a workflow cannot name files elsewhere.
-    """
-    if not model.endswith(FILE_SUFFIXES):
-        if OPEN_CLIP_NAME.fullmatch(model) is None:  # open_clip takes any path in place of a tag
-            raise InputError(f"{model!r}; expected a file of the model folders, or name/tag.", place="model")
-        return model
-    if host.is_trusted(model):
-        return model
-    folders = host.model_folders()
-    for folder in folders:
-        path = (folder / model).resolve()
-        if path.is_relative_to(folder.resolve()) and path.is_file():
-            return str(path)
-    looked = ", ".join(str(Path(folder)) for folder in folders)
-    raise InputError(f"no file {model!r}; expected it in {looked}.", place="model")
 
 
 NODES = {

@@ -15,7 +15,7 @@ from llmseg.rendering import draw_results, format_areas
 from llmseg.types import LabelMap
 
 from . import host
-from .maps import LLMSegLoadEncoder, report_windows
+from .models import check_model, model_input, open_encoder
 from .sockets import LABEL_MAP, choice, decimal, socket, switch, text, to_image, to_images, to_mask
 
 if TYPE_CHECKING:
@@ -150,13 +150,12 @@ class LLMSegSegment:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        models = LLMSegLoadEncoder.INPUT_TYPES()["required"]["model"]
         own = "Own subclasses, 'dog: poodle, beagle' one class a line; used instead of the library when not empty."
         return {
             "required": {
                 "image": socket("IMAGE", "One or more pictures of one size."),
                 "class_names": text("dog, car, tree", "Class names, separated by commas.", multiline=True),
-                "model": models,
+                "model": model_input(),
                 "library": choice(LIBRARY),
                 "mode": choice(MODE),
                 "threshold": decimal(THRESHOLD),
@@ -167,7 +166,7 @@ class LLMSegSegment:
 
     @classmethod
     def VALIDATE_INPUTS(cls, model: str | None) -> bool | str:
-        return LLMSegLoadEncoder.VALIDATE_INPUTS(model)
+        return check_model(model)
 
     def execute(
         self,
@@ -180,10 +179,10 @@ class LLMSegSegment:
         min_area: float,
         subclasses: str = "",
     ) -> tuple[LabelMap, Tensor, str]:
-        (encoder,) = LLMSegLoadEncoder().execute(model, "auto")
+        encoder = open_encoder(model)
         options = SegmentOptions(mode=mode, threshold=threshold, min_area=min_area)
         source, images = subclasses.strip() or library, to_images(image)
-        result = segment(images, class_names, source, encoder=encoder, options=options, on_batch=report_windows())
+        result = segment(images, class_names, source, encoder=encoder, options=options, on_batch=host.report_steps())
         return result, to_image(draw_results(result, images)), format_areas(result)
 
 

@@ -14,6 +14,7 @@ from llmseg.examples import load_example
 from llmseg.options import SCENE
 
 MAPS: Any = import_nodes("maps")
+MODELS: Any = import_nodes("models")
 SOCKETS: Any = import_nodes("sockets")
 
 
@@ -77,9 +78,9 @@ def test_models_are_found_in_their_folders_only(tmp_path: Path, monkeypatch: pyt
     (folder / "notes.txt").write_bytes(b"x")
     (tmp_path / "secret.safetensors").write_bytes(b"x")
     monkeypatch.setenv("LLMSEG_MODELS", str(folder))
-    assert MAPS.list_model_files() == ["mine.safetensors"]
-    assert MAPS.resolve_model("mine.safetensors") == str((folder / "mine.safetensors").resolve())
-    assert MAPS.resolve_model("ViT-B-16/openai") == "ViT-B-16/openai"
+    assert MODELS.list_model_files() == ["mine.safetensors"]
+    assert MODELS.resolve_model("mine.safetensors") == str((folder / "mine.safetensors").resolve())
+    assert MODELS.resolve_model("ViT-B-16/openai") == "ViT-B-16/openai"
     validate = MAPS.LLMSegLoadEncoder.VALIDATE_INPUTS
     assert validate("mine.safetensors") is True
     for bad in ("../secret.safetensors", str(tmp_path / "secret.safetensors"), "absent.pt"):
