@@ -6,7 +6,8 @@ if __package__:
     from importlib.util import find_spec
     from pathlib import Path
 
-    if find_spec("llmseg") is None:
+    found = find_spec("llmseg")
+    if found is None or found.origin is None:  # none, or a mere folder of that name
         # Appended, never put first: no name of another pack or of ComfyUI may be shadowed.
         sys.path.append(str(Path(__file__).parent))
 

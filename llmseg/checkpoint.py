@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["check_description", "expand_tokens", "file_hash", "load_checkpoint"]
 
 
+WIDEST = 4096  # numbers per token; the largest public text tower has 1280
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by name, and the description that this project's own files carry (else empty).
 
@@ -81,6 +84,8 @@ def expand_tokens(state: dict[str, Tensor], ids: Sequence[int] | None) -> dict[s
     import torch
 
     compact = state["token_embedding.weight"]
+    if compact.ndim != 2 or compact.shape[1] > WIDEST:  # expanding multiplies a small file by thousands
+        raise ValueError(f"a token table of shape {list(compact.shape)}")
     if len(compact) != len(ids) + 1 or not all(0 <= number < VOCABULARY_SIZE for number in ids):
         raise ValueError(f"{len(ids)} token_ids for {len(compact)} rows")
     rows = torch.zeros(VOCABULARY_SIZE, dtype=torch.int64)

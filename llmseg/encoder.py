@@ -70,10 +70,14 @@ class Encoder:
         return self.module.logit_scale.device
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:
-        """Words the model was never shown; empty for a model that reads any word."""
+        """Words the model was never shown, or the phrase itself where it holds no word at all.
+
+        Empty for a model that reads any word.
+        """
         if self.words is None:
             return ()
-        return tuple(word for word in re.findall(r"[^\W_]+", phrase.lower()) if word not in self.words)
+        words = re.findall(r"[^\W_]+", phrase.lower()) or [phrase]
+        return tuple(word for word in words if word not in self.words)
 
     def encode_text(self, sentences: Sequence[str]) -> Tensor:
         """Unit embeddings of sentences. [N,D]

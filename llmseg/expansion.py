@@ -20,6 +20,7 @@ from pathlib import Path
 from .errors import InputError, UnknownNameError
 from .library import SCHEMA, choose_library, expansion_from_json, load_library
 from .names import clean_phrase
+from .options import LIBRARY
 from .store import read_text, write_json
 from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
 
@@ -27,6 +28,7 @@ __all__ = [
     "expand_from_library",
     "expand_from_text",
     "expand_names",
+    "expand_with",
     "expansion_to_json",
     "format_expansion",
     "load_expansion",
@@ -52,12 +54,24 @@ def expand_names(classes: ClassList, source: str = "auto") -> Expansion:
     return expand_from_library(classes, source)
 
 
+def expand_with(classes: ClassList, library: str, subclasses: str = "") -> Expansion:
+    """Own subclasses where any are given, as in `expand_from_text`; else the library.
+
+    Raises:
+        UnknownNameError: no library of that name.
+        InputError: subclasses that cannot be read.
+    """
+    return expand_from_text(classes, subclasses) if subclasses.strip() else expand_from_library(classes, library)
+
+
 def expand_from_library(classes: ClassList, library: str = "auto") -> Expansion:
     """Take each class's subclasses from a shipped library; unknown names keep themselves alone.
 
     Raises:
         UnknownNameError: no library of that name.
     """
+    if library not in LIBRARY.names:
+        raise UnknownNameError(library, LIBRARY.names, place="library")
     if library == "off":
         return _collect(classes, {}, source="off")
     if library == "auto":
@@ -93,7 +107,7 @@ def expand_from_text(classes: ClassList, text: str) -> Expansion:
 
 
 def load_expansion(path: Path) -> Expansion:
-    """Read an expansion saved by `save_expansion`.
+    """Read an expansion saved by `save_expansion`, or edited since: it is judged as any other source.
 
     Raises:
         InputError: missing, not JSON, not an expansion, or one without classes.
@@ -101,7 +115,8 @@ def load_expansion(path: Path) -> Expansion:
     expansion = expansion_from_json(_parse_json(read_text(path, place="expansion"), path.name), place=path.name)
     if not expansion.classes:
         raise InputError("no class in 'classes'; expected one or more.", place=path.name)
-    return expansion
+    known = {entry.class_name.name.casefold(): entry.subclasses for entry in expansion.classes}
+    return replace(_collect(expansion.class_list, known, source=path.name), provenance=expansion.provenance)
 
 
 def save_expansion(expansion: Expansion, path: Path) -> None:

@@ -133,6 +133,7 @@ def write_result(
     Raises:
         InputError: the folder cannot be written.
     """
+    _check_name(name)
     overlay = folder / f"{name}_overlay.png"
     write_atomic(overlay, png_bytes(overlay_image(result, image, index, opacity)))
     return [overlay, *write_labels(result, folder, name, index=index)]
@@ -147,8 +148,7 @@ def write_labels(result: LabelMap, folder: Path, name: str, *, index: int = 0, m
     import numpy as np
     from PIL import Image
 
-    if not name or Path(name).name != name:
-        raise InputError(f"{name!r}; expected the start of a file name, without a folder.", place="name")
+    _check_name(name)
     written = [folder / f"{name}_labels.png", folder / f"{name}_classes.json"]
     write_atomic(written[0], png_bytes(label_image(result, index)))
     write_json(written[1], classes_to_json(result, index))
@@ -175,6 +175,11 @@ def safe_name(text: str) -> str:
     'traffic_light'
     """
     return re.sub(r"[^\w-]+", "_", text).strip("_")[:60] or "class"
+
+
+def _check_name(name: str) -> None:
+    if not name or Path(name).name != name:
+        raise InputError(f"{name!r}; expected the start of a file name, without a folder.", place="name")
 
 
 def _free_name(stem: str, taken: set[str]) -> str:

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from .errors import InputError, lookup
+from .errors import InputError, UnknownNameError
 from .names import check_classes, clean_phrase
 from .options import LIBRARY
 from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
@@ -38,7 +38,8 @@ def load_library(name: str) -> Expansion:
     Raises:
         UnknownNameError: no library of that name.
     """
-    lookup({key: key for key in library_names()}, name, place="library")
+    if name not in library_names():
+        raise UnknownNameError(name, library_names(), place="library")
     folder = resources.files(__package__).joinpath("data").joinpath("expansions")
     value = json.loads(folder.joinpath(f"{name}.json").read_text(encoding="utf-8"))
     return expansion_from_json(value, place=f"library {name}")

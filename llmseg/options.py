@@ -184,7 +184,9 @@ ACTIVATION = Choice(
 REFINER = Choice(_table(none="class maps as they are"), default="none", tooltip="How class maps are sharpened.")
 
 WINDOW = Number(AUTO_NUMBER, -1, 4096, 1, "Side of the sliding window in pixels. -1: the model's own; 0: whole image.")
-STRIDE = Number(AUTO_NUMBER, -1, 4096, 1, "Step of the sliding window in pixels. -1: the model's own.")
+STRIDE = Number(
+    AUTO_NUMBER, -1, 4096, 1, "Step of the sliding window in pixels. -1: the model's own; 0: half the window."
+)
 RESIZE = Number(AUTO_NUMBER, -1, 8192, 1, "Short side of the image in pixels. -1: the model's own; 0: keep the size.")
 TEMPERATURE = Number(
     AUTO_NUMBER, -1, 10, 0.001, "Softness of the mode: near 0 the best phrase wins. -1: the model's own."

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["build_patch_features", "window_boxes"]
 
 MOST_PATCHES = 2**20  # of an image: 16,384 x 16,384 pixels in a ViT-B/16
+MOST_PATCHES_IN_ALL = 2**22  # over all windows of an image: 8 GB at 512 numbers each
 MOST_WINDOW_PATCHES = 2**14  # 2048 x 2048 pixels there
 TOKENS_PER_BATCH = 16_384  # about 200 MB of activations in a ViT-B/16
 
@@ -59,7 +60,7 @@ def build_patch_features(
     resize = defaults.resize if resize == AUTO_NUMBER else resize
     size = (images.shape[2], images.shape[3])
     grid = _grid(size, resize, patch)
-    _refuse_too_much(grid, window)
+    _refuse_too_much(grid, window, stride)
     boxes = window_boxes(grid, window, stride)
     resized = _resize(images, (grid[0] * patch, grid[1] * patch))
     return PatchFeatures(
@@ -131,13 +132,20 @@ def _grid(size: tuple[int, int], resize: int, patch: int) -> tuple[int, int]:
     return height, width
 
 
-def _refuse_too_much(grid: tuple[int, int], window: int) -> None:
+def _refuse_too_much(grid: tuple[int, int], window: int, stride: int) -> None:
     # A workflow file may ask for any size; attention in one window needs memory in the square of its patches.
     height, width = (min(window or side, side) for side in grid)
-    limits = (("resize", grid[0] * grid[1], MOST_PATCHES), ("window", height * width, MOST_WINDOW_PATCHES))
+    windows = len(_starts(grid[0], height, stride)) * len(_starts(grid[1], width, stride)) if window else 1
+    limits = (
+        ("resize", grid[0] * grid[1], MOST_PATCHES),
+        ("window", height * width, MOST_WINDOW_PATCHES),
+        ("stride", windows * height * width, MOST_PATCHES_IN_ALL),
+    )
     for place, patches, most in limits:
         if patches > most:
-            raise InputError(f"{patches} patches; expected at most {most}. Choose a smaller size.", place=place)
+            raise InputError(
+                f"{patches} patches; expected at most {most}. Choose a smaller size or a larger stride.", place=place
+            )
 
 
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:

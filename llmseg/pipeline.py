@@ -25,7 +25,7 @@ from .patch_features import build_patch_features
 from .refinement import refine_maps
 from .scores import score_image
 from .text_bank import build_text_bank
-from .types import LabelMap
+from .types import Expansion, LabelMap
 from .weights import EMBEDDED
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ class SegmentOptions:
 def segment(
     image: Picture,
     names: str,
-    expansion: str = "auto",
+    expansion: str | Expansion = "auto",
     *,
-    encoder: str | Encoder = EMBEDDED,
+    encoder: str | Path | Encoder = EMBEDDED,
     options: SegmentOptions | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> LabelMap:
@@ -71,7 +71,8 @@ def segment(
     Args:
         image: a path, a Pillow image, uint8 [H,W,3], or a batch in 0..1 [B,3,H,W].
         names: class names, as in `names.parse_names`.
-        expansion: "auto", "off", a library, or text such as "dog: poodle, beagle".
+        expansion: "auto", "off", a library, text such as "dog: poodle, beagle", or one made before; the
+            classes of that one count, not `names`.
         encoder: a loaded encoder, or a model as in `weights.read_weights`.
         options: the knobs.
         on_batch: called with (windows done, windows in all).
@@ -85,9 +86,9 @@ def segment(
     """
     options = options or SegmentOptions()
     images = _to_images(image)
-    expanded = expand_names(parse_names(names), expansion)
-    if isinstance(encoder, str):
-        encoder = load_encoder(encoder)
+    expanded = expand_names(parse_names(names), expansion) if isinstance(expansion, str) else expansion
+    if isinstance(encoder, (str, Path)):
+        encoder = load_encoder(str(encoder))
     bank = build_text_bank(encoder, expanded, options.templates, options.include_names)
     features = build_patch_features(
         encoder,
@@ -111,12 +112,13 @@ def _to_images(image: Picture) -> Tensor:
     from PIL import Image
 
     if isinstance(image, torch.Tensor):
-        if not image.is_floating_point():
+        # Written so that NaN fails too.
+        if not image.is_floating_point() or not bool(((image >= 0) & (image <= 1)).all()):
             raise InputError(f"{image.dtype} {list(image.shape)}; expected floats in 0..1 [B,3,H,W].", place="image")
-        return image
+        return image.float()
     if isinstance(image, (str, Path)):
         return image_to_tensor(read_image(Path(image)))
     array = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else np.asarray(image)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise InputError(f"{array.dtype} {list(array.shape)}; expected uint8 [H,W,3].", place="image")
-    return image_to_tensor(array)
+    return image_to_tensor(np.ascontiguousarray(array))  # a flipped view has strides that torch refuses

@@ -29,7 +29,7 @@ from .graph import (
     Workflow,
     apply_overrides,
     define_nodes,
-    parse_workflow,
+    read_stream,
     read_workflow,
     to_prompt,
     validate_prompt,
@@ -38,6 +38,8 @@ from .reporting import JsonReporter, Reporter, TextReporter
 
 DONE, FAILED, INVALID, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
 NODES_MODULE = "llmseg_nodes"  # private: `nodes` is ComfyUI's own name
+
+LONGEST_PATH = 4096  # characters; beyond it the value is surely a text
 
 Prompt = dict[str, dict[str, object]]
 
@@ -49,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     options = _parser().parse_args(arguments)
     reporter: Reporter = JsonReporter() if options.json else TextReporter()
-    logging.getLogger("llmseg").handlers = [_LogHandler(reporter)]
+    handler = _LogHandler(reporter)
+    logging.getLogger("llmseg").addHandler(handler)
     try:
         return _run(options, reporter)
     except LLMSegError as error:
@@ -62,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         reporter.failure("interrupted; files already written stay.")
         return INTERRUPTED
+    finally:
+        logging.getLogger("llmseg").removeHandler(handler)
 
 
 class _LogHandler(logging.Handler):
@@ -78,15 +83,17 @@ class _LogHandler(logging.Handler):
 def _run(options: argparse.Namespace, reporter: Reporter) -> int:
     nodes = load_nodes()
     classes: dict[str, type] = {**nodes.core.CORE_NODES, **nodes.NODE_CLASS_MAPPINGS}
+    titles = {**nodes.core.CORE_DISPLAY_NAMES, **nodes.NODE_DISPLAY_NAME_MAPPINGS}
+    installed = define_nodes(classes, titles)
     if options.list_nodes:
-        reporter.nodes(define_nodes(classes))
+        reporter.nodes(installed)
         return DONE
     if options.workflow is None:
         raise InputError("no workflow file; expected a path, or - for standard input.", place="usage")
     workflow = _read(options.workflow)
     roots = _use_host(nodes, options, reporter)
     with located(workflow.source):
-        definitions = _definitions(options.object_info, classes)
+        definitions = _definitions(options.object_info, installed)
         prompt = _to_prompt(workflow, definitions, reporter)
         prompt = apply_overrides(prompt, definitions, options.set)
         if options.print_prompt:
@@ -102,6 +109,7 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
     if options.check:
         reporter.checked(workflow.source, len(validation.prompt), len(validation.outputs))
         return DONE
+    nodes.host.torch_device()  # a device that cannot be used is bad usage, found before anything runs
     return _execute(options, workflow, validation, classes, reporter, roots)
 
 
@@ -142,24 +150,22 @@ def load_nodes() -> ModuleType:
 
 def _read(source: str) -> Workflow:
     if source == "-":
-        return parse_workflow(sys.stdin.read(), "standard input")
+        return read_stream(sys.stdin.buffer, "standard input")
     return read_workflow(Path(source))
 
 
-def _definitions(object_info: Path | None, classes: dict[str, type]) -> dict[str, NodeDefinition]:
-    definitions = define_nodes(classes)
+def _definitions(object_info: Path | None, installed: dict[str, NodeDefinition]) -> dict[str, NodeDefinition]:
+    """What is installed, and below it what a server says it has."""
     if object_info is None:
-        return definitions
+        return installed
     try:
         records = json.loads(object_info.read_text(encoding="utf-8"))
-        return {
-            **{name: NodeDefinition.from_object_info(name, record) for name, record in records.items()},
-            **definitions,
-        }
-    except (OSError, ValueError, AttributeError) as error:
+        foreign = {name: NodeDefinition.from_object_info(name, record) for name, record in records.items()}
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(
             f"cannot read {str(object_info)!r} ({error}); expected a server's /object_info.", place="object-info"
         ) from error
+    return {**foreign, **installed}
 
 
 def _to_prompt(workflow: Workflow, definitions: dict[str, NodeDefinition], reporter: Reporter) -> Prompt:
@@ -194,9 +200,10 @@ def _use_host(nodes: ModuleType, options: argparse.Namespace, reporter: Reporter
 
 
 def _typed_files(assignments: Sequence[str]) -> list[Path]:
-    """Values typed on the command line that name existing files: the person may read them."""
+    """Paths, not bare names, typed on the command line: the person may read those files."""
     values = [assignment.partition("=")[2] for assignment in assignments]
-    return [Path(value) for value in values if value and len(value) < 4096 and Path(value).is_file()]
+    paths = [Path(value) for value in values if len(value) < LONGEST_PATH]
+    return [path for path in paths if len(path.parts) > 1 and path.is_file()]
 
 
 def _show_traceback(wanted: bool, error: BaseException | None = None) -> None:

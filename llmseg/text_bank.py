@@ -34,8 +34,8 @@ def build_text_bank(
 ) -> TextBank:
     """Encode the class names and the phrases in use.
 
-    A class without subclasses is represented by its name. A subclass with a word that the encoder
-    does not know is dropped with reason `unknown_word`.
+    Aliases count as phrases; a class without any phrase is represented by its name. A phrase with a
+    word that the encoder does not know is dropped with reason `unknown_word`.
 
     Args:
         encoder: the CLIP.
@@ -60,7 +60,7 @@ def build_text_bank(
     dropped: list[tuple[str, str, str]] = []
     for label, entry in enumerate(expansion.classes):
         name, known = entry.class_name.name, []
-        for text in entry.kept:
+        for text in (*entry.class_name.aliases, *entry.kept):
             if encoder.unknown_words(text):
                 dropped.append((name, text, "unknown_word"))
             else:

@@ -51,7 +51,7 @@ class ClipTokenizer:
         self._pieces = regex.compile(PIECES, regex.IGNORECASE)
         self._ids, self._ranks = _tables()
         self._bytes = _byte_letters()
-        self._encode_piece = lru_cache(CACHED_PIECES)(self._encode_new_piece)
+        self._cache: dict[str, tuple[int, ...]] = {}
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without start and end."""
@@ -76,6 +76,13 @@ class ClipTokenizer:
                 )
         length = max((len(row) for row in rows), default=2)
         return torch.tensor([row + [0] * (length - len(row)) for row in rows], dtype=torch.int64).view(-1, length)
+
+    def _encode_piece(self, piece: str) -> tuple[int, ...]:
+        if piece not in self._cache:
+            if len(self._cache) >= CACHED_PIECES:
+                self._cache.clear()
+            self._cache[piece] = self._encode_new_piece(piece)
+        return self._cache[piece]
 
     def _encode_new_piece(self, piece: str) -> tuple[int, ...]:
         if piece in SPECIAL:

@@ -221,6 +221,8 @@ def _split_prefix(prefix: str, root: str, width: int = 0, height: int = 0) -> tu
     """Folder, the same as seen from the root, and start of the name; refuses to leave the root."""
     name = os.path.normpath(fill_tokens(prefix, width, height))
     subfolder, stem = os.path.split(name)
+    if os.name == "nt" and ":" in stem:  # there it would name a drive or a hidden stream
+        raise InputError(f"path {prefix!r} holds a colon; expected a name without one.", place="filename_prefix")
     return _inside(root, subfolder, place="filename_prefix", expected="a name", shown=prefix), subfolder, stem
 
 

@@ -6,6 +6,7 @@ Not here: where model folders are (`host`), reading weights (`llmseg.weights`).
 from __future__ import annotations
 
 import re
+import reprlib
 
 from llmseg.encoder import Encoder, load_encoder
 from llmseg.errors import InputError
@@ -15,6 +16,7 @@ from llmseg.weights import FILE_SUFFIXES
 from . import host
 from .sockets import Input
 
+LONGEST_NAME = 1024  # characters; longer ones make the file system fail in its own ways
 OPEN_CLIP_NAME = re.compile(r"[\w.-]+(/[\w-]+)?")
 
 
@@ -54,6 +56,8 @@ def resolve_model(model: str) -> str:
     Raises:
         InputError: a file that is not there; a workflow cannot name files elsewhere.
     """
+    if not isinstance(model, str) or len(model) > LONGEST_NAME:
+        raise InputError(f"{reprlib.repr(model)}; expected the name of a model.", place="model")
     if not model.endswith(FILE_SUFFIXES):
         if OPEN_CLIP_NAME.fullmatch(model) is None:  # open_clip takes any path in place of a tag
             raise InputError(f"{model!r}; expected a file of the model folders, or name/tag.", place="model")

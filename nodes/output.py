@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmseg.expansion import expand_with
 from llmseg.files import write_labels
 from llmseg.labels import label_phrases
+from llmseg.names import parse_names
 from llmseg.options import LIBRARY, MIN_AREA, MODE, OPACITY, THRESHOLD
 from llmseg.pipeline import SegmentOptions, segment
 from llmseg.rendering import draw_results, format_areas
@@ -129,7 +131,7 @@ class LLMSegSaveLabels:
         return host.allow_prefix(filename_prefix)
 
     def execute(self, label_map: LabelMap, filename_prefix: str, masks: bool) -> dict[str, Any]:
-        target = host.save_target(filename_prefix)
+        target = host.save_target(filename_prefix, width=label_map.labels.shape[2], height=label_map.labels.shape[1])
         written = []
         for index in range(len(label_map.labels)):
             name = target.filename(index, "").rstrip("_")
@@ -181,8 +183,8 @@ class LLMSegSegment:
     ) -> tuple[LabelMap, Tensor, str]:
         encoder = open_encoder(model)
         options = SegmentOptions(mode=mode, threshold=threshold, min_area=min_area)
-        source, images = subclasses.strip() or library, to_images(image)
-        result = segment(images, class_names, source, encoder=encoder, options=options, on_batch=host.report_steps())
+        expansion, images = expand_with(parse_names(class_names), library, subclasses), to_images(image)
+        result = segment(images, class_names, expansion, encoder=encoder, options=options, on_batch=host.report_steps())
         return result, to_image(draw_results(result, images)), format_areas(result)
 
 

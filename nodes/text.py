@@ -10,7 +10,7 @@ from typing import Any
 
 from llmseg.encoder import Encoder
 from llmseg.errors import InputError
-from llmseg.expansion import expand_from_library, expand_from_text, format_expansion, load_expansion, save_expansion
+from llmseg.expansion import expand_with, format_expansion, load_expansion, save_expansion
 from llmseg.library import library_classes, library_names
 from llmseg.names import parse_names
 from llmseg.options import AUTO, INCLUDE_NAMES, LIBRARY, TEMPLATES
@@ -69,10 +69,7 @@ class LLMSegExpand:
         }
 
     def execute(self, class_names: ClassList, library: str, subclasses: str = "") -> tuple[Expansion, str]:
-        if subclasses.strip():
-            expansion = expand_from_text(class_names, subclasses)
-        else:
-            expansion = expand_from_library(class_names, library)
+        expansion = expand_with(class_names, library, subclasses)
         return expansion, format_expansion(expansion)
 
 

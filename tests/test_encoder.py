@@ -98,7 +98,7 @@ def test_a_host_may_change_the_number_format(tiny, images):
         ("An OWL, an oak-owl!", ()),
         ("a zyzzyva", ("zyzzyva",)),
         ("owl_qux flurb", ("qux", "flurb")),
-        ("", ()),
+        ("", ("",)),
         ("猫", ("猫",)),
     ],
 )

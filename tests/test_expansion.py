@@ -135,7 +135,7 @@ def test_sources() -> None:
 def test_source_that_is_no_library() -> None:
     with pytest.raises(UnknownNameError) as caught:
         expand_names(CLASSES, "emojy")
-    assert str(caught.value) == "library: unknown name 'emojy'; expected one of emoji. Did you mean 'emoji'?"
+    assert str(caught.value) == "library: unknown name 'emojy'; expected one of auto, off, emoji. Did you mean 'emoji'?"
 
 
 EXPANSIONS = [
@@ -189,3 +189,20 @@ def test_missing_file(tmp_path: Path) -> None:
         load_expansion(path)
     text = f"expansion: cannot read {str(path)!r}: No such file or directory; expected a text file."
     assert str(caught.value) == text
+
+
+def test_a_loaded_file_is_judged_like_any_source(tmp_path):
+    file = tmp_path / "x.json"
+    classes = [
+        {"name": "dog", "subclasses": ["poodle", "poodle", "car"]},
+        {"name": "car", "policy": "keep", "subclasses": ["taxi"]},
+    ]
+    file.write_text(json.dumps({"classes": classes, "provenance": {"by": "hand"}}), encoding="utf-8")
+    loaded = load_expansion(file)
+    assert [(item.text, item.reason) for item in loaded.classes[0].subclasses] == [
+        ("poodle", ""),
+        ("poodle", "duplicate"),
+        ("car", "other_class"),
+    ]
+    assert loaded.classes[1].subclasses == ()
+    assert loaded.provenance == {"by": "hand"}

@@ -181,3 +181,10 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^output: cannot write .*; expected a writable folder\.$"):
         write_result(label_map(2), np.zeros((5, 8, 3), dtype=np.uint8), tmp_path / "file", "x")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_name_that_is_a_path_writes_nothing(tmp_path):
+    with pytest.raises(InputError) as caught:
+        write_result(label_map(2), np.zeros((5, 8, 3), np.uint8), tmp_path / "in", "../escaped")
+    assert str(caught.value) == "name: '../escaped'; expected the start of a file name, without a folder."
+    assert not list(tmp_path.rglob("*"))

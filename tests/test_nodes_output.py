@@ -98,3 +98,15 @@ def test_segment_does_everything_and_takes_own_subclasses() -> None:
     dog = [result.area()["dog"] for result in (full, alone, own)]
     assert dog[0] > 0.02 > dog[1]  # the poodle is no dog to this model until it is told
     assert dog[2] > 0.02
+
+
+def test_segment_reads_own_subclasses_as_expand_does() -> None:
+    (image,) = import_nodes("maps").LLMSegExampleImage().execute("park")
+    with pytest.raises(InputError) as error:
+        OUTPUT.LLMSegSegment().execute(image, "dog, sky", "embedded", "off", "auto", 0.0, 0.0, "poodle, beagle")
+    assert str(error.value) == "subclasses: line 1, 'poodle, beagle'; expected 'class: subclass, subclass'."
+
+
+def test_size_tokens_of_a_prefix_are_filled(labels: LabelMap, host: Any, tmp_path: Path) -> None:
+    OUTPUT.LLMSegSaveLabels().execute(labels, "%width%x%height%/x", False)
+    assert (tmp_path / "output" / "3x2" / "x_00001_labels.png").is_file()

@@ -180,11 +180,15 @@ def test_windows_that_do_not_fit_are_refused(encoder, images, numbers, message):
 @pytest.mark.parametrize(
     ("size", "options", "message"),
     [
-        ((1, 10_000), {"resize": 336}, "resize: 17640000 patches; expected at most 1048576. Choose a smaller size."),
+        (
+            (1, 10_000),
+            {"resize": 336},
+            "resize: 17640000 patches; expected at most 1048576. Choose a smaller size or a larger stride.",
+        ),
         (
             (96, 96),
             {"resize": 2048, "window": 0},
-            "window: 65536 patches; expected at most 16384. Choose a smaller size.",
+            "window: 65536 patches; expected at most 16384. Choose a smaller size or a larger stride.",
         ),
     ],
 )

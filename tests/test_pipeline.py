@@ -182,3 +182,18 @@ def test_subclasses_help_on_the_packaged_world(encoder: Encoder) -> None:
             matrix += confusion_matrix(result.labels[0], torch.from_numpy(coarse[labels]), len(names))
         quality[expansion] = mean_iou(matrix)
     assert quality["auto"] > quality["off"] > 0.1
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_batch_beyond_0_and_1_is_refused(value):
+    batch = torch.full((1, 3, 16, 16), value)
+    with pytest.raises(InputError) as caught:
+        segment(batch, "dog, sky")
+    assert str(caught.value) == "image: torch.float32 [1, 3, 16, 16]; expected floats in 0..1 [B,3,H,W]."
+
+
+def test_a_flipped_array_and_half_precision_are_taken():
+    picture = load_example("park")
+    flipped = segment(picture[..., ::-1], "dog, sky").labels
+    assert torch.equal(flipped, segment(np.ascontiguousarray(picture[..., ::-1]), "dog, sky").labels)
+    assert segment(torch.rand(1, 3, 16, 16).half(), "dog, sky").labels.shape == (1, 16, 16)

@@ -61,7 +61,7 @@ def test_an_unknown_title_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(PREVIEW)))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(PREVIEW).encode())))
     assert main(["-"]) == 0
     assert capsys.readouterr().out == "hello\n"
 
@@ -180,3 +180,26 @@ def test_a_warning_of_the_library_reaches_the_person(tmp_path: Path, capsys: pyt
     assert f"warning: {warning}\n" in capsys.readouterr().err
     assert main([*arguments, "--json"]) == 0
     assert json.dumps({"event": "warning", "message": warning}) in capsys.readouterr().out.splitlines()
+
+
+def test_standard_input_that_is_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe")))
+    assert main(["-"]) == 2
+    assert capsys.readouterr().err == "error: standard input: byte 0 is not UTF-8; expected a JSON text file.\n"
+
+
+def test_a_title_need_not_be_stored_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    editor = json.loads(QUICKSTART.read_text(encoding="utf-8"))
+    for node in editor["nodes"]:
+        del node["title"]
+    file = write(tmp_path / "w.json", editor)
+    assert main([file, "--set", "Class Names.text=dog", "--print-prompt"]) == 0
+    assert json.loads(capsys.readouterr().out)["1"]["inputs"]["text"] == "dog"
+
+
+def test_a_device_that_cannot_be_used_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(QUICKSTART), "--device", "cudax", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        "error: device: 'cudax' cannot be used here; expected a device of this machine such as cpu, cuda or mps.\n"
+    )
+    assert not list(tmp_path.iterdir())

@@ -186,3 +186,19 @@ def test_what_is_left_out_is_said(encoder, caplog):
     build_text_bank(encoder, expand_names(parse_names("dog, sky"), f"dog: poodle, {words}"))
     shown = ", ".join(f"gizmo{number} (dog)" for number in range(10))
     assert caplog.messages == [f"the model 'emoji-bootstrap' does not know every word of {shown} and 2 more; left out."]
+
+
+def test_an_alias_is_a_phrase_of_its_class(encoder):
+    bank = build_text_bank(encoder, expand_names(parse_names("car | taxi | zzqx, tree"), "emoji"), "single", "no")
+    assert bank.phrases[:3] == ("taxi", "sedan", "police car")
+    assert ("car", "zzqx", "unknown_word") in bank.dropped
+    assert bank.class_index[0] == 0
+
+
+def test_a_name_without_a_word_is_refused(encoder):
+    with pytest.raises(InputError) as caught:
+        build_text_bank(encoder, expand_names(parse_names("dog, !!!"), "off"))
+    assert str(caught.value) == (
+        "names: the model 'emoji-bootstrap' does not know the word '!!!' of class '!!!'; "
+        "expected words it was trained on."
+    )

@@ -13,7 +13,7 @@ from .events import Event, RunResult
 from .execution import Executor
 from .overrides import apply_overrides
 from .validation import Problem, Validation, validate_prompt
-from .workflow import Workflow, parse_workflow, read_workflow
+from .workflow import Workflow, parse_workflow, read_stream, read_workflow
 
 __all__ = [
     "Conversion",
@@ -29,6 +29,7 @@ __all__ = [
     "apply_overrides",
     "define_nodes",
     "parse_workflow",
+    "read_stream",
     "read_workflow",
     "to_prompt",
     "validate_prompt",

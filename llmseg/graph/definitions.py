@@ -9,7 +9,7 @@ Sources: the ComfyUI server (``nodes.py``, ``/object_info``) and its frontend's 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import InputError
@@ -210,9 +210,15 @@ def type_name(declared: object) -> str:
     return "COMBO" if isinstance(declared, (list, tuple)) else str(declared)
 
 
-def define_nodes(node_classes: Mapping[str, type]) -> dict[str, NodeDefinition]:
-    """The definition of every class of a registry."""
-    return {name: NodeDefinition.from_class(name, node_class) for name, node_class in node_classes.items()}
+def define_nodes(
+    node_classes: Mapping[str, type], display_names: Mapping[str, str] | None = None
+) -> dict[str, NodeDefinition]:
+    """The definition of every class of a registry; a class without a display name shows its own."""
+    names = display_names or {}
+    return {
+        name: replace(NodeDefinition.from_class(name, node_class), display_name=names.get(name, name))
+        for name, node_class in node_classes.items()
+    }
 
 
 def _read_groups(

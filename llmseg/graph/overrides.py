@@ -120,7 +120,7 @@ def _read_value(text: str, spec: InputSpec | None, current: Any, place: str) -> 
         return text
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if choices is not None:
             return text
         expected = spec.type if spec else "JSON"

@@ -37,6 +37,8 @@ def prompt_faults(prompt: Mapping[str, Any]) -> list[str]:
             faults.append(f"node {node_id}: class_type is {shown(node.get('class_type'))}; expected a name.")
         elif not isinstance(node.get("inputs", {}), Mapping):
             faults.append(f"node {node_id}: inputs are {shown(node['inputs'])}; expected an object.")
+        elif not isinstance(node.get("_meta", {}), Mapping):
+            faults.append(f"node {node_id}: _meta is {shown(node['_meta'])}; expected an object.")
     return faults
 
 

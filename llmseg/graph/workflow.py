@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import InputError, WorkflowError
 from .places import shown
@@ -60,6 +60,21 @@ def read_workflow(path: Path) -> Workflow:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(f"cannot be read ({reason}); expected a workflow file.", place=str(path)) from error
+    return decode_workflow(content, source)
+
+
+def read_stream(stream: BinaryIO, source: str) -> Workflow:
+    """Read a workflow from an open binary stream, such as standard input.
+
+    Raises:
+        InputError: too large, or no workflow.
+        WorkflowError: it is one, but nodes or links have a wrong shape.
+    """
+    return decode_workflow(stream.read(MAX_BYTES + 1), source)
+
+
+def decode_workflow(content: bytes, source: str) -> Workflow:
+    """Read a workflow from the bytes of a JSON file; errors as in `read_stream`."""
     if len(content) > MAX_BYTES:
         raise InputError(f"larger than {MAX_BYTES} bytes; expected a workflow file.", place=source)
     try:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 EXTENSIONS = (".apng", ".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+MOST_PIXELS = 2**28  # of all frames of one file: 3 GB as floats
 OPAQUE_SIDE = 64  # ComfyUI's mask for an image without alpha, whatever the size of the image
 
 
@@ -52,7 +53,7 @@ class LoadImage:
     def VALIDATE_INPUTS(cls, image: str | None) -> bool | str:
         """Replaces the test against the list: a path to any existing file will do."""
         try:
-            return image is None or bool(image_file(image))  # None: the name comes over a link
+            return image is None or bool(image_file(str(image)))  # None: the name comes over a link
         except InputError as error:
             return error.problem
 
@@ -131,12 +132,16 @@ def _frames(path: Path) -> Iterator[PILImage]:
 
     with _even_if_truncated(Image.open, path) as file:
         size: tuple[int, int] | None = None
+        pixels = 0
         for raw in ImageSequence.Iterator(file):
             frame = _even_if_truncated(ImageOps.exif_transpose, raw)
             if frame.mode == "I":  # ComfyUI's scale, although 16-bit data reach 65535
                 frame = frame.point(lambda value: value * (1 / 255))
             size = size or frame.size
             if frame.size == size:
+                pixels += frame.width * frame.height
+                if pixels > MOST_PIXELS:  # a few hundred kilobytes of GIF can hold them
+                    raise ValueError(f"more than {MOST_PIXELS} pixels in all frames")
                 yield frame
             if file.format == "MPO":  # further frames are other views of a stereo camera, or thumbnails
                 return
