@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .graph import Event, NodeDefinition, RunResult
+from .graph import Event, NodeDefinition, RunResult, printable
 
 __all__ = ["JsonReporter", "Reporter", "TextReporter", "listed_files", "listed_texts"]
 
@@ -74,7 +74,7 @@ class TextReporter:
     def _line(self, text: str) -> None:
         clear = "\r" + " " * len(self._bar) + "\r" if self._bar else ""
         self._bar = ""
-        print(clear + text, file=sys.stderr, flush=True)
+        print(clear + printable(text), file=sys.stderr, flush=True)
 
 
 class JsonReporter:

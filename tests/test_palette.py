@@ -28,3 +28,13 @@ def test_first_colours_are_far_apart() -> None:
         for other in first[:index]
     ]
     assert min(distances) > 30
+
+
+def test_every_class_of_the_packaged_world_can_be_told_apart() -> None:
+    colours = make_palette(44)
+    gaps = [
+        sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5
+        for index, one in enumerate(colours)
+        for other in colours[:index]
+    ]
+    assert min(gaps) > 40

@@ -203,3 +203,17 @@ def test_a_device_that_cannot_be_used_is_bad_usage(tmp_path: Path, capsys: pytes
         "error: device: 'cudax' cannot be used here; expected a device of this machine such as cpu, cuda or mps.\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_title_cannot_forge_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = {"1": {**PREVIEW["1"], "_meta": {"title": "fine\nerror: forged\x1b[31m"}}}
+    assert main([write(tmp_path / "w.json", prompt)]) == 0
+    err = capsys.readouterr().err
+    assert r"fine\nerror: forged\x1b[31m" in err
+    assert "\x1b" not in err
+
+
+def test_not_a_number_is_a_bad_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(QUICKSTART), "--check", "--set", "Label Pixels.threshold=NaN"]
+    assert main(arguments) == 2
+    assert "input 'threshold': nan; expected a number." in capsys.readouterr().err

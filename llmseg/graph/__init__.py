@@ -12,6 +12,7 @@ from .editor import Conversion, to_prompt
 from .events import Event, RunResult
 from .execution import Executor
 from .overrides import apply_overrides
+from .places import printable
 from .validation import Problem, Validation, validate_prompt
 from .workflow import Workflow, parse_workflow, read_stream, read_workflow
 
@@ -29,6 +30,7 @@ __all__ = [
     "apply_overrides",
     "define_nodes",
     "parse_workflow",
+    "printable",
     "read_stream",
     "read_workflow",
     "to_prompt",

@@ -182,6 +182,8 @@ def _check_constant(spec: InputSpec, inputs: dict[str, Any], exempt: bool) -> It
         return
     if isinstance(value, (int, float)):
         least, most = spec.options.get("min"), spec.options.get("max")
+        if value != value and (least, most) != (None, None):  # NaN passes every comparison with a limit
+            yield Fault(spec.name, "invalid_input_type", f"{shown(value)}; expected a number.")
         if least is not None and value < least:
             yield Fault(spec.name, "value_smaller_than_min", f"{shown(value)}; expected at least {least}.")
         if most is not None and value > most:

@@ -5,7 +5,7 @@ Not here: the messages themselves, which stand where the problem is found.
 
 from __future__ import annotations
 
-__all__ = ["node_place", "node_sort_key", "shown"]
+__all__ = ["node_place", "node_sort_key", "printable", "shown"]
 
 LONGEST_VALUE = 80  # characters of a value that a one-line message can carry
 
@@ -18,9 +18,14 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE + 5 else text[:LONGEST_VALUE] + "..."
 
 
+def printable(text: str) -> str:
+    """`text` with every character that could move a terminal's cursor or forge a line spelled out."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def node_place(node_id: str, class_type: str = "", input_name: str = "") -> str:
     """The place of a problem, as in ``node 7 (LLMSegScore), input 'bank'``."""
-    place = f"node {node_id} ({class_type})" if class_type else f"node {node_id}"
+    place = printable(f"node {node_id} ({class_type})" if class_type else f"node {node_id}")
     return f"{place}, input {input_name!r}" if input_name else place
 
 
