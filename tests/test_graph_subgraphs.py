@@ -83,6 +83,7 @@ def test_host_values_by_precedence() -> None:
     assert host(widgets_values=[7], properties={"proxyWidgets": '[["-1", "n"]]'}) == (7, 7)
     assert host(widgets_values=[7], properties={"proxyWidgetErrorQuarantine": quarantine}) == (55, 55)
     assert host(widgets_values=[7], properties={"proxyWidgets": []}) == (7, 7)
+    assert host(properties={"proxyWidgets": "[" * 100_000}) == host()  # a text that no parser can hold
 
 
 def test_a_value_at_the_entry_of_an_inner_widget() -> None:

@@ -10,6 +10,7 @@ Sources: the ComfyUI frontend (subgraph ``proxyWidgets`` and their migrations), 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ MAX_NESTING = 50
 MAX_NODES = 200_000  # after expansion; a small file can ask for astronomically many
 MISSING = object()  # there is no such value; None is a value that a file can hold
 ON_INSTANCE = "-1"  # proxyWidgets: the widget is the instance's own
+
+# Old files repeat the id before the name of the widget, sometimes more than once: "7: 3: seed".
+OLD_FORM = re.compile(r"(?:[0-9]+: )*([0-9]+): (.*)", re.DOTALL)
 
 
 class Scope:
@@ -186,14 +190,15 @@ def proxy_entries(instance: EditorNode | None) -> Iterator[tuple[str, str, Any]]
     if isinstance(entries, str):
         try:
             entries = json.loads(entries)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
     saved = instance.saved if isinstance(instance.saved, Sequence) else []
     for number, entry in enumerate(_as_list(entries)):
         if isinstance(entry, list) and len(entry) in (2, 3) and isinstance(entry[1], str):
             owner, widget = str(entry[0]), entry[1]
-            while owner != ON_INSTANCE and widget.split(": ", 1)[0].isdecimal() and ": " in widget:
-                owner, widget = widget.split(": ", 1)  # old form: the id stands once more before the name
+            repeated = OLD_FORM.fullmatch(widget) if owner != ON_INSTANCE else None
+            if repeated is not None:
+                owner, widget = repeated.groups()
             yield owner, widget, saved[number] if number < len(saved) else None
 
 
