@@ -30,7 +30,7 @@ from llmseg.scores import ScoreMaps, score_image
 from llmseg.types import ClassMaps, LabelMap, PatchFeatures, TextBank
 
 from . import host
-from .models import check_model, model_input, open_encoder
+from .models import check_model, model_input, model_stamp, open_encoder
 from .sockets import (
     CLASS_MAPS,
     ENCODER,
@@ -87,6 +87,10 @@ class LLMSegLoadEncoder:
     @classmethod
     def VALIDATE_INPUTS(cls, model: str | None) -> bool | str:
         return check_model(model)
+
+    @classmethod
+    def IS_CHANGED(cls, model: str | None, activation: str | None) -> int:
+        return model_stamp(model)
 
     def execute(self, model: str, activation: str) -> tuple[Encoder]:
         return (open_encoder(model, activation),)

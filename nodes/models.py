@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from pathlib import Path
 
 from llmseg.encoder import Encoder, load_encoder
 from llmseg.errors import InputError
@@ -31,6 +32,13 @@ def check_model(model: str | None) -> bool | str:
         return model is None or bool(resolve_model(model))  # None: the name comes over a link
     except InputError as error:
         return error.problem
+
+
+def model_stamp(model: str | None) -> int:
+    """Changes when a model file is replaced; 0 for what is no file."""
+    if model is None or check_model(model) is not True or not model.endswith(FILE_SUFFIXES):
+        return 0
+    return Path(resolve_model(model)).stat().st_mtime_ns
 
 
 def open_encoder(model: str, activation: str = AUTO) -> Encoder:

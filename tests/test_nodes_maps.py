@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,10 @@ def test_models_are_found_in_their_folders_only(tmp_path: Path, monkeypatch: pyt
     assert MODELS.resolve_model("ViT-B-16/openai") == "ViT-B-16/openai"
     validate = MAPS.LLMSegLoadEncoder.VALIDATE_INPUTS
     assert validate("mine.safetensors") is True
+    stamp = MAPS.LLMSegLoadEncoder.IS_CHANGED("mine.safetensors", "auto")
+    os.utime(folder / "mine.safetensors", ns=(1, 1))
+    assert MAPS.LLMSegLoadEncoder.IS_CHANGED("mine.safetensors", "auto") == 1 != stamp
+    assert [MAPS.LLMSegLoadEncoder.IS_CHANGED(name, "auto") for name in (None, "embedded", "absent.pt")] == [0, 0, 0]
     for bad in ("../secret.safetensors", str(tmp_path / "secret.safetensors"), "absent.pt"):
         assert validate(bad) == f"no file {bad!r}; expected it in {folder}."
 
