@@ -5,6 +5,7 @@ Not here: drawing (`rendering`), files (`files`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .errors import InputError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["label_phrases", "label_pixels"]
+
+NUMBERS_PER_BAND = 2**22  # 16 MB in float32, a few times over
 
 
 def label_pixels(maps: ClassMaps, *, threshold: float = 0.0, min_area: float = 0.0) -> LabelMap:
@@ -43,9 +46,8 @@ def label_pixels(maps: ClassMaps, *, threshold: float = 0.0, min_area: float = 0
             raise InputError(f"{value!r}; expected a number from 0 to 1.", place=place)
     background = maps.classes.background
     labels, confidences, phrases = [], [], []
-    for image in range(len(maps.maps)):  # one at a time: [C,H,W] is the largest tensor there is
-        probabilities = (_upsample(maps.maps[image], maps.size) * maps.logit_scale).softmax(0)
-        label, confidence = _decide(probabilities, min_area)
+    for image in range(len(maps.maps)):
+        label, confidence = _decide(maps.maps[image] * maps.logit_scale, maps.size, min_area)
         phrase = _phrase_at(maps.winning_phrase[image], label)
         unsure = confidence < threshold
         label[unsure] = UNKNOWN if background is None else background
@@ -93,21 +95,55 @@ def _tell(result: LabelMap, label: int, phrase: int) -> str:
     return class_name if own else f"{class_name}: {result.phrases[phrase]}"
 
 
-def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    from torch.nn.functional import interpolate
-
-    return interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
-
-
-def _decide(probabilities: Tensor, min_area: float) -> tuple[Tensor, Tensor]:
-    """Most likely class of each pixel, small classes given up. [C,H,W] -> two [H,W]"""
-    confidence, label = probabilities.max(0)
+def _decide(logits: Tensor, size: tuple[int, int], min_area: float) -> tuple[Tensor, Tensor]:
+    """Most likely class of each pixel, small classes given up. [C,h,w] -> two [H,W]"""
+    label, confidence = _most_likely(logits, size, None)
     if min_area > 0:
-        area = label.flatten().bincount(minlength=len(probabilities)) / label.numel()
+        area = label.flatten().bincount(minlength=len(logits)) / label.numel()
         small = (area > 0) & (area < min_area)
         if small.any() and not small[area > 0].all():
-            confidence, label = probabilities.masked_fill(small[:, None, None], 0.0).max(0)
+            label, confidence = _most_likely(logits, size, small)
     return label, confidence
+
+
+def _most_likely(logits: Tensor, size: tuple[int, int], given_up: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Argmax and maximum of the softmax over upsampled logits, without those of [C] given up. two [H,W]
+
+    In bands of rows, so that no tensor [C,H,W] is ever made.
+    """
+    import torch
+
+    rows_per_band = max(1, NUMBERS_PER_BAND // (len(logits) * size[1]))
+    labels, confidences = [], []
+    for band in _upsampled_bands(logits, size, rows_per_band):
+        probabilities = band.softmax(0)
+        if given_up is not None:
+            probabilities = probabilities.masked_fill(given_up[:, None, None], 0.0)
+        confidence, label = probabilities.max(0)
+        labels.append(label)
+        confidences.append(confidence)
+    return torch.cat(labels), torch.cat(confidences)
+
+
+def _upsampled_bands(maps: Tensor, size: tuple[int, int], rows_per_band: int) -> Iterator[Tensor]:
+    """Bilinear upsampling, a band of rows at a time. [C,h,w] -> [C,rows,W] each
+
+    The same numbers as `interpolate(mode="bilinear", align_corners=False)`: first the columns by
+    that very function, then between two rows of the result.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    height = maps.shape[1]
+    wide = interpolate(maps[None], size=(height, size[1]), mode="bilinear", align_corners=False)[0]  # [C,h,W]
+    centres = (torch.arange(size[0], device=maps.device) + 0.5) * height / size[0] - 0.5
+    centres = centres.clamp(0, height - 1)
+    above = centres.long()
+    below = (above + 1).clamp(max=height - 1)
+    share = (centres - above).to(maps)[:, None]  # [H,1]
+    for start in range(0, size[0], rows_per_band):
+        band = slice(start, start + rows_per_band)
+        yield torch.lerp(wide[:, above[band]], wide[:, below[band]], share[band])
 
 
 def _phrase_at(winning_phrase: Tensor, label: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from llmseg import labels
 from llmseg.errors import InputError
 from llmseg.labels import label_phrases, label_pixels
 from llmseg.palette import make_palette
@@ -173,3 +174,13 @@ def test_labels_told_by_phrase_equal_a_loop(threshold: float) -> None:
 def test_nothing_known_to_tell() -> None:
     result = label_phrases(told([[UNKNOWN, UNKNOWN]], [[-1, -1]]))
     assert (result.names, result.labels.tolist()) == ((), [[[UNKNOWN, UNKNOWN]]])
+
+
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+@pytest.mark.parametrize(("grid", "size"), [((3, 5), (17, 11)), ((4, 2), (4, 2)), ((1, 1), (6, 3)), ((9, 8), (4, 5))])
+def test_bands_of_rows_are_the_whole_upsampling(grid, size, rows):
+    maps = torch.rand(2, *grid)
+    whole = torch.nn.functional.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+    bands = list(labels._upsampled_bands(maps, size, rows))
+    assert max(band.shape[1] for band in bands) <= rows
+    assert torch.allclose(torch.cat(bands, 1), whole, atol=1e-6)
