@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -69,7 +68,6 @@ def surprise(
 ) -> float:
     """Mean negative log-likelihood of the true class: what the logit scale is chosen by."""
     maps = assemble_classes(score_image(features, bank), mode, temperature=temperature)
-    maps = replace(maps, logit_scale=scale)
     size = truth.shape[1:]
     scaled = torch.nn.functional.interpolate(maps.maps * scale, size=tuple(size), mode="bilinear", align_corners=False)
     return float(torch.nn.functional.cross_entropy(scaled, truth))

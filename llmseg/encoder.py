@@ -96,7 +96,7 @@ class Encoder:
     def encode_image(self, images: Tensor) -> Tensor:
         """Unit embeddings of whole images, the last block unmodified. [B,3,H,W] in 0..1 -> [B,D]
 
-        Images are squeezed to the model's own square, as CLIP was trained on.
+        Images are squeezed to the model's own square, so that nothing of them is cut off.
         """
         import torch
         from torch.nn.functional import interpolate, normalize

@@ -150,10 +150,10 @@ MODEL = Choice(
     MappingProxyType(
         {
             "embedded": "small, in this package, knows the emoji world only",
-            "ViT-B-16-quickgelu/openai": "photographs; downloads 600 MB once",
-            "ViT-L-14-quickgelu/openai": "photographs; downloads 1.7 GB once",
-            "ViT-B-16/laion2b_s34b_b88k": "photographs; downloads 600 MB once",
-            "ViT-B-16-quickgelu/metaclip_fullcc": "photographs; downloads 600 MB once",
+            "ViT-B-16-quickgelu/openai": "photographs; downloads 150 million weights once",
+            "ViT-L-14-quickgelu/openai": "photographs; downloads 430 million weights once",
+            "ViT-B-16/laion2b_s34b_b88k": "photographs; downloads 150 million weights once",
+            "ViT-B-16-quickgelu/metaclip_fullcc": "photographs; downloads 150 million weights once",
         }
     ),
     default="embedded",
