@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from llmseg.errors import LLMSegError
-from llmseg.palette import UNKNOWN_COLOUR, make_palette
 from llmseg.store import write_atomic, write_json
 
-from .scenes import Scene, Sprites, random_scene
+from .scenes import Scene, random_scene
 from .showcase import LAYOUTS, showcase_scene
-from .sprites import render_sprites
+from .sprites import Sprites, render_sprites
 from .vocabulary import BACKGROUNDS, FINE, SUPERCLASSES, UNUSED, label_ids, members
 
 __all__ = ["FIRST_SEED", "SCENES", "encode_image", "encode_labels", "expansion_library", "main", "make_data"]
@@ -44,14 +43,10 @@ def encode_image(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def encode_labels(labels: NDArray[np.uint8]) -> bytes:
-    """A label map as the bytes of an 8-bit palette PNG; the colours only help the eye. [H,W]"""
-    height, width = labels.shape
-    image = Image.frombytes("P", (width, height), labels.tobytes())
-    colours = [*make_palette(UNUSED), UNKNOWN_COLOUR]
-    image.putpalette([channel for colour in colours for channel in colour])
+def encode_labels(labels: NDArray[np.uint16]) -> bytes:
+    """A label map as the bytes of a 16-bit grey PNG. [H,W]"""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True, bits=8)
+    Image.fromarray(labels).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from .backgrounds import paint_background
-from .scenes import Placement, Scene, Sprites, compose_scene
+from .scenes import Placement, Scene, compose_scene
+from .sprites import Sprites
 from .vocabulary import label_ids
 
 __all__ = ["LAYOUTS", "Layout", "showcase_scene"]
@@ -88,7 +89,7 @@ def showcase_scene(layout: Layout, sprites: Sprites) -> Scene:
     width, height = layout.size
     ids = label_ids()
     image = Image.new("RGB", layout.size)
-    labels = np.empty((height, width), np.uint8)
+    labels = np.empty((height, width), np.uint16)
     for name, seed, top in layout.bands:
         image.paste(paint_background(name, seed, width, height - top), (0, top))
         labels[top:] = ids[name]
