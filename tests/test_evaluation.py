@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from llmseg.errors import InputError
-from llmseg.evaluation import confusion_matrix, iou_per_class, mean_iou
+from llmseg.evaluation import Interval, compare_miou, confusion_matrix, iou_per_class, mean_iou
 
 
 def naive_matrix(predicted: Tensor, truth: Tensor, classes: int, ignore: int | None) -> list[list[int]]:
@@ -88,3 +88,56 @@ def test_labels_that_do_not_fit(predicted: list[int], truth: list[int], text: st
     with pytest.raises(InputError) as caught:
         confusion_matrix(torch.tensor(predicted), torch.tensor(truth), 2)
     assert str(caught.value) == text
+
+
+def random_matrices(seed: int, images: int = 6, classes: int = 4) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.randint(0, classes, (images, 9, 9), generator=generator)
+    guess = torch.where(torch.rand(truth.shape, generator=generator) < 0.6, truth, (truth + 1) % classes)
+    return [confusion_matrix(g, t, classes) for g, t in zip(guess, truth, strict=True)]
+
+
+@pytest.mark.parametrize("ignore", [None, 0])
+def test_equal_to_torchmetrics(ignore: int | None) -> None:
+    classification = pytest.importorskip("torchmetrics.functional.classification")
+    generator = torch.Generator().manual_seed(4)
+    truth = torch.randint(0, 6, (3, 20, 20), generator=generator)
+    guess = torch.where(torch.rand(truth.shape, generator=generator) < 0.5, truth, (truth + 2) % 6)
+    matrix = confusion_matrix(guess, truth, 6, ignore)
+    theirs = classification.multiclass_jaccard_index(guess, truth, 6, average=None, ignore_index=ignore)
+    kept = [label for label in range(6) if label != ignore]
+    assert torch.allclose(iou_per_class(matrix)[kept].float(), theirs[kept], atol=1e-6)
+    assert mean_iou(matrix) == pytest.approx(float(theirs[kept].mean()), abs=1e-6)
+
+
+def test_difference_and_interval_equal_a_loop_over_draws() -> None:
+    one, other = random_matrices(1), random_matrices(2)
+    found = compare_miou(one, other, draws=200, seed=3)
+    generator = torch.Generator().manual_seed(3)
+    drawn = torch.randint(6, (200, 6), generator=generator).tolist()
+
+    def miou(matrices: list[Tensor], images: list[int]) -> float:
+        return mean_iou(torch.stack([matrices[n] for n in images]).sum(0))
+
+    differences = sorted(miou(one, images) - miou(other, images) for images in drawn)
+    everything = list(range(6))
+    assert found.value == pytest.approx(miou(one, everything) - miou(other, everything))
+    assert found.low == pytest.approx(torch.tensor(differences).quantile(0.025).item(), abs=1e-6)
+    assert found.high == pytest.approx(torch.tensor(differences).quantile(0.975).item(), abs=1e-6)
+
+
+def test_a_method_against_itself_is_zero_and_some_classes_alone_count() -> None:
+    matrices = random_matrices(5)
+    assert compare_miou(matrices, matrices) == Interval(0.0, 0.0, 0.0)
+    worse = [matrix.clone() for matrix in matrices]
+    for matrix in worse:
+        matrix[2, 3] += matrix[2, 2]
+        matrix[2, 2] = 0
+    assert compare_miou(matrices, worse, classes=[2]).above_zero
+    assert compare_miou(matrices, worse, classes=[0, 1]) == Interval(0.0, 0.0, 0.0)
+
+
+def test_matrices_that_do_not_pair() -> None:
+    with pytest.raises(InputError) as caught:
+        compare_miou(random_matrices(1), random_matrices(2)[:3])
+    assert str(caught.value) == "matrices: 6 and 3 matrices; expected one of each method per image."

@@ -107,7 +107,7 @@ class Batches:
     def make(self, number: int, stage: Stage) -> Batch:
         """The batch of that number."""
         random = np.random.default_rng((self.seed, number))
-        narrator = Narrator(random)
+        narrator = Narrator(random, stage.canonical)
         rules = Rules(smallest=stage.smallest, largest=stage.largest, most=stage.most, new_pairs=False)
         images = np.empty((stage.batch, stage.side, stage.side, 3), np.uint8)
         captions = []

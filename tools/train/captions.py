@@ -16,8 +16,7 @@ from tools.world.vocabulary import FINE, OTHER_SHARE, Fine, class_share, plural
 
 __all__ = ["Caption", "Narrator", "frame_phrase"]
 
-CANONICAL = 0.5  # how often the first of a drawing's names is used
-PLURAL = 0.1
+PLURAL = 0.1  # of the names
 ARTICLE = 0.8
 BACKGROUND = 0.85  # how often a caption says where the things are
 OPENINGS = ("", "", "a photo of ", "a picture of ", "an image of ", "a scene with ")
@@ -38,10 +37,15 @@ class Narrator:
 
     A batch has one narrator. Two narrators would call one drawing by two names, and a contrastive loss would
     learn that a picture with a poodle holds no french poodle.
+
+    Args:
+        random: source of every choice.
+        canonical: how often a drawing is called by the first of its names.
     """
 
-    def __init__(self, random: np.random.Generator) -> None:
+    def __init__(self, random: np.random.Generator, canonical: float = 0.5) -> None:
         self._random = random
+        self._canonical = canonical
         self._words: dict[str, str] = {}
 
     def word(self, name: str) -> str:
@@ -66,7 +70,7 @@ class Narrator:
         random = self._random
         if random.random() < (class_share(fine.superclass) if fine.typical else OTHER_SHARE):
             return fine.superclass
-        other = random.random() >= CANONICAL
+        other = random.random() >= self._canonical
         word = fine.wordings[random.integers(1, len(fine.wordings))] if other else fine.wordings[0]
         return plural(word) if random.random() < PLURAL else word
 

@@ -23,6 +23,7 @@ class Stage:
         scenes: scenes after which the next stage begins; 0 is never.
         most: drawings in a scene, at most.
         smallest, largest: side of a drawing in pixels.
+        canonical: how often a drawing is called by the first of its names.
     """
 
     side: int
@@ -31,6 +32,7 @@ class Stage:
     most: int
     smallest: int
     largest: int
+    canonical: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Recipe:
     """
 
     stages: tuple[Stage, ...] = (
-        Stage(side=48, batch=192, scenes=150_000, most=1, smallest=14, largest=60),
+        Stage(side=48, batch=192, scenes=200_000, most=1, smallest=20, largest=48, canonical=0.8),
+        Stage(side=64, batch=144, scenes=350_000, most=2, smallest=14, largest=64),
         Stage(side=96, batch=96, scenes=0, most=4, smallest=12, largest=110),
     )
     seed: int = 0

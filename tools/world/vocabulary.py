@@ -244,5 +244,5 @@ def known_names() -> list[str]:
 
 
 def known_words() -> list[str]:
-    """Every single word that the model has heard, sorted."""
-    return sorted({*TEMPLATE_WORDS, *" ".join(known_names()).split()})
+    """Every single word that the model has heard, sorted; a hyphen parts words, as it does in the encoder."""
+    return sorted({*TEMPLATE_WORDS, *re.findall(r"[^\W_]+", " ".join(known_names()))})
