@@ -51,7 +51,7 @@ def model_card(recipe: Recipe, logit_scale: float, training: dict[str, object]) 
         "token_ids": ids,
         "words": known_words(),
         "names": known_names(),
-        "library": "world",
+        "library": "emoji",
         "logit_scale": logit_scale,
         "training": training,
     }  # fmt: skip

@@ -1,9 +1,9 @@
 """Write everything that the embedded world ships, except its model.
 
-    python -m tools.world.make_data --font /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
+    python -m tools.world.make_data --font NotoColorEmoji.ttf --look TwemojiMozilla.ttf
 
 Writes into llmseg/data (or --output): world/scenes, world/labels, world/examples, world/classes.json and
-expansions/emoji.json. The same font file and the same Pillow and numpy give the same bytes.
+expansions/emoji.json. The same font files and the same Pillow and numpy give the same bytes.
 
 Not here: the model (`import_model`), the description of the data (llmseg/data/README.md).
 """
@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,9 @@ __all__ = ["FIRST_SEED", "SCENES", "encode_image", "encode_labels", "expansion_l
 
 SCENES = 50
 FIRST_SEED = 20240401  # of the benchmark; scene n has seed FIRST_SEED + n
+SIZES = ((96, 96), (128, 96), (160, 120), (192, 192), (256, 192))  # width and height, by turns
 DATA = Path(__file__).resolve().parents[2] / "llmseg" / "data"
-LICENCE = "drawings: Noto Color Emoji, SIL OFL 1.1; everything else: Apache-2.0"
+LICENCE = "drawings: Noto Color Emoji, SIL OFL 1.1, and Twemoji, CC-BY 4.0; everything else: Apache-2.0"
 
 
 def encode_image(image: Image.Image) -> bytes:
@@ -57,14 +59,14 @@ def expansion_library() -> dict[str, object]:
     return {
         "schema": 1,
         "name": "emoji",
-        "description": "The world of the embedded model: 34 groups of 240 drawings, and 10 backgrounds.",
+        "description": f"The world of the embedded model: {len(SUPERCLASSES)} groups and {len(BACKGROUNDS)} backgrounds.",
         "language": "en",
         "licence": "Apache-2.0",
         "classes": [*things, *stuff],
         "provenance": {
             "provider": "none",
             "author": "this project",
-            "source": "tools/world/vocabulary.py",
+            "source": "tools/world/words.txt",
             "command": "python -m tools.world.make_data",
         },
     }
@@ -82,7 +84,7 @@ def _library_class(name: str, role: str, policy: str, kinds: tuple[str, ...]) ->
     }
 
 
-def _class_table(scenes: dict[str, Scene], examples: dict[str, Scene], font: Path) -> dict[str, object]:
+def _class_table(scenes: dict[str, Scene], examples: dict[str, Scene], fonts: Sequence[Path]) -> dict[str, object]:
     """The content of classes.json."""
     return {
         "schema": 1,
@@ -98,25 +100,35 @@ def _class_table(scenes: dict[str, Scene], examples: dict[str, Scene], font: Pat
         "provenance": {
             "command": "python -m tools.world.make_data",
             "first_seed": FIRST_SEED,
-            "font": font.name,
-            "font_sha256": hashlib.sha256(font.read_bytes()).hexdigest(),
+            "fonts": {font.name: hashlib.sha256(font.read_bytes()).hexdigest() for font in fonts},
         },
     }
 
 
-def _contents(scene: Scene) -> dict[str, list[str]]:
-    """Names in a scene, back to front."""
-    return {"backgrounds": list(scene.backgrounds), "things": [p.name for p in scene.placements]}
+def _contents(scene: Scene) -> dict[str, list[str] | list[int]]:
+    """Names in a scene and the sides of its drawings in pixels, back to front."""
+    return {
+        "backgrounds": list(scene.backgrounds),
+        "things": [placement.name for placement in scene.placements],
+        "sizes": [placement.size for placement in scene.placements],
+    }
 
 
-def make_data(font: Path, output: Path) -> None:
+def make_data(font: Path, looks: Sequence[Path], output: Path) -> None:
     """Draw every scene and write every file.
+
+    Args:
+        font: Noto Color Emoji.
+        looks: further fonts, as in `sprites.render_sprites`.
+        output: folder to write into.
 
     Raises:
         InputError: the font cannot be used, or the folder not be written.
     """
-    sprites: Sprites = render_sprites(font)
-    scenes = {f"{index:02d}": random_scene(FIRST_SEED + index, sprites) for index in range(SCENES)}
+    sprites: Sprites = render_sprites(font, looks)
+    scenes = {
+        f"{index:02d}": random_scene(FIRST_SEED + index, sprites, *SIZES[index % len(SIZES)]) for index in range(SCENES)
+    }
     examples = {name: showcase_scene(layout, sprites) for name, layout in LAYOUTS.items()}
     world = output / "world"
     for name, scene in scenes.items():
@@ -125,7 +137,7 @@ def make_data(font: Path, output: Path) -> None:
     for name, scene in examples.items():
         write_atomic(world / "examples" / f"{name}.png", encode_image(scene.image))
         write_atomic(world / "examples" / f"{name}_labels.png", encode_labels(scene.labels))
-    write_json(world / "classes.json", _class_table(scenes, examples, font))
+    write_json(world / "classes.json", _class_table(scenes, examples, [font, *looks]))
     write_json(output / "expansions" / "emoji.json", expansion_library())
 
 
@@ -133,10 +145,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; 0 done, 1 failed."""
     parser = argparse.ArgumentParser(prog="python -m tools.world.make_data", description="Make the data.")
     parser.add_argument("--font", type=Path, required=True, help="Noto Color Emoji font file")
+    parser.add_argument("--look", type=Path, action="append", default=[], help="further font (COLR), repeatable")
     parser.add_argument("--output", type=Path, default=DATA, help="folder to write into (default: llmseg/data)")
     options = parser.parse_args(arguments)
     try:
-        make_data(options.font, options.output)
+        make_data(options.font, options.look, options.output)
     except LLMSegError as error:
         print(error, file=sys.stderr)
         return 1
