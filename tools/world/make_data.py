@@ -59,7 +59,7 @@ def expansion_library() -> dict[str, object]:
     return {
         "schema": 1,
         "name": "emoji",
-        "description": f"The world of the embedded model: {len(SUPERCLASSES)} groups and {len(BACKGROUNDS)} backgrounds.",
+        "description": f"World of the embedded model: {len(SUPERCLASSES)} groups, {len(BACKGROUNDS)} backgrounds.",
         "language": "en",
         "licence": "Apache-2.0",
         "classes": [*things, *stuff],
