@@ -96,18 +96,16 @@ class Trainer:
             snapshots: minutes at which a checkpoint is kept under a name of its own.
         """
         budget, saved, kept = minutes * 60, time.perf_counter(), set[float]()
-        sums: dict[str, float] = {}
+        recent: list[dict[str, float]] = []
         for batch in self._stream():
             factor = self.recipe.rate_factor(self.progress.step, self.progress.seconds / budget)
-            parts = self._step(batch, factor)
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + value / LOG_EVERY
+            recent.append(self._step(batch, factor))
             self._count(batch)
             self.progress.seconds += time.perf_counter() - self._waited_since
             self._waited_since = time.perf_counter()
             if self.progress.step % LOG_EVERY == 0:
-                self._log(sums, factor)
-                sums = {}
+                self._log(recent, factor)
+                recent = []
             for minute in snapshots:
                 if self.progress.seconds >= minute * 60 and minute not in kept:
                     kept.add(minute)
@@ -223,10 +221,11 @@ class Trainer:
         self.progress.step += 1
         self.progress.scenes += len(batch.images)
 
-    def _log(self, sums: dict[str, float], factor: float) -> None:
+    def _log(self, recent: list[dict[str, float]], factor: float) -> None:
         progress = self.progress
         entry = {"step": progress.step, "scenes": progress.scenes, "seconds": round(progress.seconds, 1)}
-        entry |= {name: round(value, 4) for name, value in sums.items()}
+        # Fewer than LOG_EVERY steps after a resumption, so the mean is over those there are.
+        entry |= {name: round(sum(parts[name] for parts in recent) / len(recent), 4) for name in recent[0]}
         entry |= {"rate": round(factor, 4), "local_scale": round(float(self.towers.local_scale.exp().detach()), 2)}
         progress.log.append(entry)
         print(" ".join(f"{name} {value:g}" for name, value in entry.items()), file=sys.stderr, flush=True)
