@@ -7,22 +7,29 @@ Sources: a shipped library, an expansion saved as JSON, or plain text with one c
 
 `format_expansion` prints that same text, so what a person reads can be pasted back.
 
-Not here: asking a language model; dropping words that an encoder does not know (`text_bank`).
+Class names are found whatever their case, number, hyphens or spelling. Lists of a library were written
+for other neighbours than the user's, so they are judged again among the user's classes.
+
+Not here: asking a language model; the rules (`cleaning_rules`); dropping words that an encoder does not
+know (`text_bank`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .cleaning import judge_expansion
+from .cleaning_rules import COLLISION_RULES, EXACT_RULES
 from .errors import InputError, UnknownNameError
-from .library import SCHEMA, choose_library, expansion_from_json, load_library
+from .folding import fold
+from .library import SCHEMA, choose_library, expansion_from_json, library_index, load_library
 from .names import clean_phrase
 from .options import LIBRARY
 from .store import read_text, write_json
-from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
+from .types import ClassExpansion, ClassList, Expansion, Phrase
 
 __all__ = [
     "expand_from_library",
@@ -36,36 +43,46 @@ __all__ = [
 ]
 
 
-def expand_names(classes: ClassList, source: str = "auto") -> Expansion:
+def expand_names(classes: ClassList, source: str = "auto", own_library: str = "") -> Expansion:
     """Expand class names from whatever `source` is.
 
     Args:
         classes: what the user asked for.
         source: "auto", "off", the name of a shipped library, or text as in `expand_from_text`.
+        own_library: what "auto" means for the model in use (`Encoder.library`); see `choose_library`.
 
     Raises:
         UnknownNameError: a single word that names no library.
         InputError: text that cannot be read.
     """
     if source == "off":
-        return _collect(classes, {}, source="off")
+        return expand_from_library(classes, source)
     if ":" in source or "{" in source or "\n" in source:
         return expand_from_text(classes, source)
-    return expand_from_library(classes, source)
+    return expand_from_library(classes, source, own_library)
 
 
-def expand_with(classes: ClassList, library: str, subclasses: str = "") -> Expansion:
+def expand_with(classes: ClassList, library: str, subclasses: str = "", own_library: str = "") -> Expansion:
     """Own subclasses where any are given, as in `expand_from_text`; else the library.
 
     Raises:
         UnknownNameError: no library of that name.
         InputError: subclasses that cannot be read.
     """
-    return expand_from_text(classes, subclasses) if subclasses.strip() else expand_from_library(classes, library)
+    if subclasses.strip():
+        return expand_from_text(classes, subclasses)
+    return expand_from_library(classes, library, own_library)
 
 
-def expand_from_library(classes: ClassList, library: str = "auto") -> Expansion:
+def expand_from_library(classes: ClassList, library: str = "auto", own_library: str = "") -> Expansion:
     """Take each class's subclasses from a shipped library; unknown names keep themselves alone.
+
+    Subclasses that collide with another of the classes are dropped by `COLLISION_RULES`.
+
+    Args:
+        classes: what the user asked for.
+        library: a name in `LIBRARY`.
+        own_library: as in `expand_names`.
 
     Raises:
         UnknownNameError: no library of that name.
@@ -73,14 +90,16 @@ def expand_from_library(classes: ClassList, library: str = "auto") -> Expansion:
     if library not in LIBRARY.names:
         raise UnknownNameError(library, LIBRARY.names, place="library")
     if library == "off":
-        return _collect(classes, {}, source="off")
+        return _collect(classes, {}, EXACT_RULES, source="off")
     if library == "auto":
-        library = choose_library(classes.names)
+        library = choose_library(classes, own_library)
+    entries, index = load_library(library).classes, library_index(library)
     known: dict[str, Sequence[Phrase]] = {}
-    for entry in load_library(library).classes:
-        for wording in (entry.class_name.name, *entry.class_name.aliases):
-            known[wording.casefold()] = entry.subclasses
-    return _collect(classes, known, source=f"library {library}")
+    for entry in classes.classes:
+        keys = (fold(wording) for wording in (entry.name, *entry.aliases))
+        position = next((index[key] for key in keys if key in index), None)
+        known[entry.name] = () if position is None else entries[position].subclasses
+    return _collect(classes, known, COLLISION_RULES, source=f"library {library}")
 
 
 def expand_from_text(classes: ClassList, text: str) -> Expansion:
@@ -97,13 +116,17 @@ def expand_from_text(classes: ClassList, text: str) -> Expansion:
     else:
         listed = _phrases_from_lines(text)
         source = "text"
-    owners = {wording.casefold(): entry for entry in classes.classes for wording in (entry.name, *entry.aliases)}
+    wordings = [(w, entry.name) for entry in classes.classes for w in (entry.name, *entry.aliases)]
+    # As typed goes first, for people who ask for both "hot dog" and "hotdog".
+    owners = {fold(wording): name for wording, name in reversed(wordings)}
+    exact = {wording.casefold(): name for wording, name in wordings}
     known: dict[str, list[Phrase]] = {}
     for name, phrases in listed.items():
-        if name.casefold() not in owners:
+        owner = exact.get(name.casefold()) or owners.get(fold(name))
+        if owner is None:
             raise UnknownNameError(name, classes.names, place="subclasses")
-        known.setdefault(owners[name.casefold()].name.casefold(), []).extend(phrases)
-    return _collect(classes, known, source=source)
+        known.setdefault(owner, []).extend(phrases)
+    return _collect(classes, known, EXACT_RULES, source=source)
 
 
 def load_expansion(path: Path) -> Expansion:
@@ -115,8 +138,9 @@ def load_expansion(path: Path) -> Expansion:
     expansion = expansion_from_json(_parse_json(read_text(path, place="expansion"), path.name), place=path.name)
     if not expansion.classes:
         raise InputError("no class in 'classes'; expected one or more.", place=path.name)
-    known = {entry.class_name.name.casefold(): entry.subclasses for entry in expansion.classes}
-    return replace(_collect(expansion.class_list, known, source=path.name), provenance=expansion.provenance)
+    known = {entry.class_name.name: entry.subclasses for entry in expansion.classes}
+    judged = _collect(expansion.class_list, known, EXACT_RULES, source=path.name)
+    return replace(judged, provenance=expansion.provenance)
 
 
 def save_expansion(expansion: Expansion, path: Path) -> None:
@@ -196,33 +220,12 @@ def _parse_json(text: str, place: str) -> object:
         raise InputError(f"not valid JSON ({error}); expected an expansion.", place=place) from error
 
 
-def _collect(classes: ClassList, known: Mapping[str, Sequence[Phrase]], *, source: str) -> Expansion:
-    taken = {wording.casefold(): entry.name for entry in classes.classes for wording in (entry.name, *entry.aliases)}
-    expanded = []
-    for entry in classes.classes:
-        phrases: Sequence[Phrase] = ()
-        if entry.policy == "expand":
-            wordings = (entry.name, *entry.aliases)
-            phrases = next((known[w.casefold()] for w in wordings if w.casefold() in known), ())
-        expanded.append(ClassExpansion(entry, tuple(_judge(entry, phrases, taken))))
-    return Expansion(tuple(expanded), {"source": source})
-
-
-def _judge(entry: ClassName, phrases: Sequence[Phrase], taken: Mapping[str, str]) -> list[Phrase]:
-    # A subclass that is another class's name would claim that class's pixels.
-    seen: set[str] = set()
-    judged = []
-    for phrase in phrases:
-        folded = phrase.text.casefold()
-        owner = taken.get(folded)
-        if not phrase.kept:
-            judged.append(phrase)
-        elif owner is not None:
-            reason = "class_name" if owner == entry.name else "other_class"
-            judged.append(replace(phrase, status="dropped", reason=reason))
-        elif folded in seen:
-            judged.append(replace(phrase, status="dropped", reason="duplicate"))
-        else:
-            judged.append(phrase)
-        seen.add(folded)
-    return judged
+def _collect(
+    classes: ClassList, known: Mapping[str, Sequence[Phrase]], rules: Iterable[str], *, source: str
+) -> Expansion:
+    """Give each class that may be split what is known of it by its name, and judge that."""
+    expanded = (
+        ClassExpansion(entry, tuple(known.get(entry.name, ())) if entry.policy == "expand" else ())
+        for entry in classes.classes
+    )
+    return judge_expansion(Expansion(tuple(expanded), {"source": source}), rules)

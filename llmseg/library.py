@@ -1,29 +1,42 @@
 """The shipped expansion libraries: list, load, and choose the one that knows the names.
 
-Not here: reading expansion files of other origin (`expansion`). A library is the same JSON as any
-saved expansion; it lies in `data/expansions/`.
+A library is the same JSON as any saved expansion and lies in `data/expansions/`. Its classes may have
+an `id`, the word that a data set writes for them ("wall-brick"): people may type it, no rule reads it.
+
+Not here: reading expansion files of other origin (`expansion`), making the shipped ones
+(`tools.expansions.build`).
 """
 
 from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from .errors import InputError, UnknownNameError
+from .folding import fold
 from .names import check_classes, clean_phrase
 from .options import LIBRARY
 from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
 
-__all__ = ["choose_library", "expansion_from_json", "library_classes", "library_names", "load_library"]
+__all__ = [
+    "EVERYDAY",
+    "choose_library",
+    "expansion_from_json",
+    "library_classes",
+    "library_index",
+    "library_names",
+    "load_library",
+]
 
 SCHEMA = 1
 ROLES = ("thing", "stuff", "background", "residual")
 POLICIES = ("expand", "keep", "off")
 STATUSES = ("ok", "user", "dropped")
+EVERYDAY = "everyday"  # serves lists that no vocabulary holds as a whole
 
 
 def library_names() -> tuple[str, ...]:
@@ -38,11 +51,23 @@ def load_library(name: str) -> Expansion:
     Raises:
         UnknownNameError: no library of that name.
     """
-    if name not in library_names():
-        raise UnknownNameError(name, library_names(), place="library")
-    folder = resources.files(__package__).joinpath("data").joinpath("expansions")
-    value = json.loads(folder.joinpath(f"{name}.json").read_text(encoding="utf-8"))
-    return expansion_from_json(value, place=f"library {name}")
+    return expansion_from_json(_read_library(name), place=f"library {name}")
+
+
+@cache
+def library_index(name: str) -> Mapping[str, int]:
+    """Position of every class of a library by what people may write for it, folded: name, alias or id.
+
+    Raises:
+        UnknownNameError: no library of that name.
+    """
+    index: dict[str, int] = {}
+    for position, entry in enumerate(load_library(name).classes):
+        for wording in (entry.class_name.name, *entry.class_name.aliases):
+            index.setdefault(fold(wording), position)
+    for position, entry in enumerate(_read_library(name)["classes"]):
+        index.setdefault(fold(entry.get("id", entry["name"])), position)  # an id gives way to any name
+    return index
 
 
 def library_classes(name: str) -> ClassList:
@@ -50,15 +75,31 @@ def library_classes(name: str) -> ClassList:
     return load_library(name).class_list
 
 
-def choose_library(names: Iterable[str]) -> str:
-    """The library that knows most of the names; the first one where none knows any."""
-    wanted = {name.casefold() for name in names}
+def choose_library(classes: ClassList, own: str = "") -> str:
+    """The library to use where nobody names one.
 
-    def known(library: str) -> int:
-        entries = load_library(library).classes
-        return sum(entry.class_name.name.casefold() in wanted for entry in entries)
+    A vocabulary that holds all the classes was written with all of them in mind, so it goes before
+    the everyday one, of which each class takes what it finds.
 
-    return max(library_names(), key=known)
+    Args:
+        classes: what the user asked for; those that are never split need not be known.
+        own: the library made for the model in use, if there is one.
+
+    Returns:
+        The model's own; else the first in the order of `library_names` that knows every class; else `EVERYDAY`.
+    """
+    if own in library_names():
+        return own
+    wanted = [
+        {fold(wording) for wording in (entry.name, *entry.aliases)}
+        for entry in classes.classes
+        if entry.policy == "expand"
+    ]
+    for name in library_names():
+        index = library_index(name)
+        if not any(wordings.isdisjoint(index) for wordings in wanted):
+            return name
+    return EVERYDAY
 
 
 def expansion_from_json(value: object, *, place: str) -> Expansion:
@@ -81,6 +122,14 @@ def expansion_from_json(value: object, *, place: str) -> Expansion:
     return Expansion(
         classes, {key: _check_text(text, f"provenance {key!r}", place) for key, text in provenance.items()}
     )
+
+
+@cache
+def _read_library(name: str) -> Any:
+    if name not in library_names():
+        raise UnknownNameError(name, library_names(), place="library")
+    folder = resources.files(__package__).joinpath("data").joinpath("expansions")
+    return json.loads(folder.joinpath(f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _read_class(entry: object, *, place: str) -> ClassExpansion:

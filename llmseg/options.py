@@ -138,9 +138,17 @@ INCLUDE_NAMES = Choice(
 
 LIBRARY = Choice(
     _table(
-        auto="the shipped library that knows the names",
+        auto="the model's own where it has one, else the first vocabulary that holds all the names, else everyday",
         off="no subclasses",
+        # In the order in which auto tries them.
         emoji="34 groups of 240 drawings and 10 backgrounds: the world of the embedded model",
+        cityscapes19="Cityscapes: streets seen from a car",
+        voc21="PASCAL VOC: 20 things and background",
+        context60="PASCAL-Context: 59 things and materials of scenes, and background",
+        coco81="COCO: 80 things and background",
+        ade150="ADE20K: 150 things and materials of rooms and places",
+        cocostuff171="COCO-Stuff: 80 things and 91 materials",
+        everyday="some 650 everyday objects, each name for itself",
     ),
     default="auto",
     tooltip="Where subclasses come from.",

@@ -86,10 +86,12 @@ def segment(
     """
     options = options or SegmentOptions()
     images = _to_images(image)
-    expanded = expand_names(parse_names(names), expansion) if isinstance(expansion, str) else expansion
+    classes = parse_names(names) if isinstance(expansion, str) else expansion.class_list
     if isinstance(encoder, (str, Path)):
         encoder = load_encoder(str(encoder))
-    bank = build_text_bank(encoder, expanded, options.templates, options.include_names)
+    if isinstance(expansion, str):
+        expansion = expand_names(classes, expansion, encoder.library)
+    bank = build_text_bank(encoder, expansion, options.templates, options.include_names)
     features = build_patch_features(
         encoder,
         images,

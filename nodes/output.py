@@ -183,7 +183,8 @@ class LLMSegSegment:
     ) -> tuple[LabelMap, Tensor, str]:
         encoder = open_encoder(model)
         options = SegmentOptions(mode=mode, threshold=threshold, min_area=min_area)
-        expansion, images = expand_with(parse_names(class_names), library, subclasses), to_images(image)
+        expansion = expand_with(parse_names(class_names), library, subclasses, encoder.library)
+        images = to_images(image)
         result = segment(images, class_names, expansion, encoder=encoder, options=options, on_batch=host.report_steps())
         return result, to_image(draw_results(result, images)), format_areas(result)
 

@@ -12,6 +12,7 @@ from llmseg.expansion import (
     expand_from_library,
     expand_from_text,
     expand_names,
+    expand_with,
     expansion_to_json,
     format_expansion,
     load_expansion,
@@ -48,7 +49,7 @@ def test_text_by_hand() -> None:
     assert expansion.class_list == CLASSES
 
 
-@pytest.mark.parametrize("text", ["DOG: poodle", "Hound: poodle", '{"hound": ["poodle"]}', "dog:poodle"])
+@pytest.mark.parametrize("text", ["DOG: poodle", "Hounds: poodle", '{"hound": ["poodle"]}', "dog:poodle"])
 def test_class_is_found_by_name_or_alias(text: str) -> None:
     assert kept(expand_from_text(CLASSES, text))["dog"] == ("poodle",)
 
@@ -124,18 +125,66 @@ def test_sources() -> None:
     automatic = expand_names(classes)
     assert "poodle" in kept(automatic)["DOG"]
     assert kept(automatic)["zeppelin"] == ()
-    assert "tabby" in kept(automatic)["puppy dog"], "found by its alias"
-    assert expand_names(classes, "emoji") == automatic == expand_from_library(classes)
+    assert "tabby cat" in kept(automatic)["puppy dog"], "found by its alias"
+    assert expand_names(classes, "everyday") == automatic == expand_from_library(classes)
+    assert automatic.provenance == {"source": "library everyday"}
     assert set(kept(expand_names(classes, "off")).values()) == {()}
     assert expand_names(classes, "off") == expand_from_library(classes, "off")
     assert kept(expand_names(classes, "DOG: poodle"))["DOG"] == ("poodle",)
     assert kept(expand_names(classes, '{"DOG": ["poodle"]}'))["DOG"] == ("poodle",)
 
 
+@pytest.mark.parametrize("own", ["emoji", "coco81"])
+def test_auto_is_the_library_of_the_model(own: str) -> None:
+    classes = parse_names("dog, zeppelin")
+    named = expand_names(classes, own)
+    assert expand_names(classes, "auto", own) == expand_with(classes, "auto", own_library=own) == named
+    assert named.provenance == {"source": f"library {own}"}
+    assert expand_names(classes, "voc21", own) == expand_names(classes, "voc21"), "a named one goes before it"
+
+
 def test_source_that_is_no_library() -> None:
+    listed = "auto, off, emoji, cityscapes19, voc21, context60, coco81, ade150, cocostuff171, everyday"
     with pytest.raises(UnknownNameError) as caught:
         expand_names(CLASSES, "emojy")
-    assert str(caught.value) == "library: unknown name 'emojy'; expected one of auto, off, emoji. Did you mean 'emoji'?"
+    assert str(caught.value) == f"library: unknown name 'emojy'; expected one of {listed}. Did you mean 'emoji'?"
+
+
+def test_library_meets_other_neighbours() -> None:
+    expansion = expand_from_library(parse_names("dogs, Poodle, bicycle, mountain, wine"), "voc21")
+    assert kept(expansion)["dogs"][0] == "golden retriever"
+    assert kept(expansion)["Poodle"] == (), "no class of the library"
+    assert dropped(expansion) == [
+        ("dogs", "poodle", "other_class"),
+        ("bicycle", "mountain bike", "other_class_word"),
+    ]
+
+
+def test_what_is_left_of_a_library_list_may_be_too_little() -> None:
+    expansion = expand_from_library(parse_names("kangaroo, red kangaroo"), "everyday")
+    assert dropped(expansion) == [
+        ("kangaroo", "red kangaroo", "other_class"),
+        ("kangaroo", "grey kangaroo", "too_few"),
+    ]
+
+
+def test_what_a_person_wrote_obeys_the_exact_rules_only() -> None:
+    classes = parse_names("bed, sofa")
+    lists = "bed: sofa bed, bed of a sofa, beds, water bed\nsofa: water bed"
+    assert kept(expand_from_text(classes, lists)) == {
+        "bed": ("sofa bed", "bed of a sofa", "water bed"),
+        "sofa": ("water bed",),
+    }
+    as_json = json.dumps({"bed": ["sofa bed", "Sofa Beds"]})
+    assert kept(expand_from_text(classes, as_json)) == {"bed": ("sofa bed",), "sofa": ()}
+
+
+def test_wording_as_typed_goes_before_the_folded_one() -> None:
+    classes = parse_names("hot dog, hotdog")
+    assert kept(expand_from_text(classes, "hotdog: corn dog\nhot dog: chili dog\nHot-Dogs: bun")) == {
+        "hot dog": ("chili dog", "bun"),
+        "hotdog": ("corn dog",),
+    }
 
 
 EXPANSIONS = [

@@ -12,7 +12,8 @@ import llmseg
 
 ROOT = Path(llmseg.__file__).parent
 ORDER = [
-    "errors", "options", "types", "store", "names", "templates", "library", "expansion",
+    "errors", "options", "types", "store", "names", "templates",
+    "folding", "unwanted", "cleaning_rules", "cleaning", "library", "expansion",
     "tokenizer", "attention", "clip_config", "vit", "checkpoint", "weights", "encoder", "text_bank", "patch_features", "scores", "assembly",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
     "graph", "evaluation", "reporting", "run",

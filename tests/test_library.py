@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from llmseg.errors import InputError, UnknownNameError
+from llmseg.folding import fold
 from llmseg.library import (
     choose_library,
     expansion_from_json,
     library_classes,
+    library_index,
     library_names,
     load_library,
 )
-from llmseg.names import clean_phrase
+from llmseg.names import clean_phrase, parse_names
 from llmseg.options import LIBRARY
 
 
@@ -43,17 +45,67 @@ def test_library_is_read_once() -> None:
     assert load_library("emoji") is load_library("emoji")
 
 
+@pytest.mark.parametrize("read", [load_library, library_index])
 @pytest.mark.parametrize("name", ["emojis", "auto", "../emoji", ""])
-def test_unknown_library(name: str) -> None:
+def test_unknown_library(name: str, read: Any) -> None:
     hint = " Did you mean 'emoji'?" if name in ("emojis", "../emoji") else ""
+    listed = "emoji, cityscapes19, voc21, context60, coco81, ade150, cocostuff171, everyday"
     with pytest.raises(UnknownNameError) as caught:
-        load_library(name)
-    assert str(caught.value) == f"library: unknown name {name!r}; expected one of emoji.{hint}"
+        read(name)
+    assert str(caught.value) == f"library: unknown name {name!r}; expected one of {listed}.{hint}"
 
 
-@pytest.mark.parametrize("names", [["DOG", "car"], ["zeppelin"], []])
-def test_chosen_library(names: list[str]) -> None:
-    assert choose_library(names) == "emoji"
+@pytest.mark.parametrize(
+    ("library", "typed", "name"),
+    [
+        ("voc21", "PottedPlant", "potted plant"),
+        ("voc21", "potted-plants", "potted plant"),
+        ("voc21", "couch", "sofa"),
+        ("voc21", "airplane", "aeroplane"),
+        ("cocostuff171", "wall-brick", "brick wall"),
+        ("cocostuff171", "waterdrops", "water drops"),
+        ("ade150", "bed ", "bed"),  # a well-known list of these names has the space
+        ("ade150", "glass", "drinking glass"),
+        ("ade150", "television receiver", "television"),
+        ("everyday", "Grey-Hounds", None),
+    ],
+)
+def test_index_finds_names_aliases_and_ids(library: str, typed: str, name: str | None) -> None:
+    position = library_index(library).get(fold(typed))
+    assert (None if position is None else library_classes(library).names[position]) == name
+
+
+def test_libraries_are_tried_from_the_smallest_to_the_largest() -> None:
+    first, *vocabularies, last = library_names()
+    assert (first, last) == ("emoji", "everyday")
+    sizes = [len(load_library(name).classes) for name in vocabularies]
+    assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize(
+    ("names", "library"),
+    [
+        ("DOG, car", "emoji"),
+        ("dogs, grass, background", "emoji"),
+        ("car, rider, terrain", "cityscapes19"),
+        ("dog, sofa, potted plant", "voc21"),
+        ("dog, sofa, zebra", "coco81"),
+        ("zebra-crossing", "everyday"),
+        ("dog, wall-brick", "cocostuff171"),
+        ("screen door, kitchen island", "ade150"),
+        ("dog, rubbish | sofa", "voc21"),
+        ("zeppelin", "everyday"),
+        ("dog, zeppelin", "everyday"),
+    ],
+)
+def test_chosen_library(names: str, library: str) -> None:
+    assert choose_library(parse_names(names)) == library
+
+
+def test_own_library_goes_first_where_it_is_one() -> None:
+    zebra = parse_names("zebra")
+    assert choose_library(zebra, "emoji") == "emoji"
+    assert choose_library(zebra, "a library of the future") == choose_library(zebra, "") == "coco81"
 
 
 def test_full_entry_by_hand() -> None:
