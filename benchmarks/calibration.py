@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from llmseg.encoder import Encoder, load_encoder
 from llmseg.evaluation import mean_iou
-from llmseg.options import ATTENTION, INCLUDE_NAMES, TEMPLATES
+from llmseg.options import ATTENTION, INCLUDE_NAMES, SCALES, TEMPLATES
 from tools.world.scenes import Scene
 from tools.world.sprites import render_sprites
 
@@ -31,13 +31,14 @@ from .world import (
 )  # fmt: skip
 
 HALVES = 2
-WINDOWS = ((96, 96), (96, 72), (96, 48), (64, 32), (128, 64))
+EDGES = tuple((colour, distance) for colour in (0.03, 0.05, 0.1, 0.15) for distance in (1.0, 2.0, 3.0))
+WINDOWS = ((48, 24), (64, 64), (64, 48), (64, 32), (96, 96), (96, 72), (96, 48), (128, 64))
 SETTINGS = (
     Setting("off"),
     Setting("paper", 1.0),
     Setting("paper", 0.05),
     *(Setting("blend", t, w) for t in (0.05, 0.02) for w in (0.25, 0.5)),
-    *(Setting("lme", t) for t in (0.2, 0.15, 0.1, 0.07, 0.05, 0.03)),
+    *(Setting("lme", t) for t in (0.1, 0.05, 0.03, 0.02, 0.01, 0.005)),
     Setting("max"),
 )
 
@@ -49,16 +50,31 @@ def main() -> None:
     pictures = list(scenes(sprites, options.scenes, CALIBRATION_SEED))
     encoder = load_encoder(options.model)
     print(f"{options.scenes} scenes, seeds from {CALIBRATION_SEED}; mIoU in %, half = mean of {HALVES} draws\n")
+    _print_scales(encoder, pictures)
+    _print_edges(encoder, pictures)
     _print_attention(encoder, pictures)
     _print_modes(encoder, pictures)
     _print_windows(encoder, pictures)
+
+
+def _print_scales(encoder: Encoder, pictures: Sequence[Scene]) -> None:
+    bank = build_banks(encoder, {"full": Condition(make_expansion(full_lists()))})["full"]
+    asked = {scales: Ask(bank, Setting("max", scales=scales)) for scales in SCALES.names}
+    _print_ranking("| scales | mIoU |\n|---|---:|", _scores(encoder, pictures, asked))
+
+
+def _print_edges(encoder: Encoder, pictures: Sequence[Scene]) -> None:
+    bank = build_banks(encoder, {"full": Condition(make_expansion(full_lists()), "auto")})["full"]
+    asked = {f"{colour} | {distance}": Ask(bank, Setting(edges=(colour, distance))) for colour, distance in EDGES}
+    asked |= {"not refined | -": Ask(bank, Setting(refiner="none"))}
+    _print_ranking("| colour | distance | mIoU |\n|---:|---:|---:|", _scores(encoder, pictures, asked))
 
 
 def _print_attention(encoder: Encoder, pictures: Sequence[Scene]) -> None:
     full = {"full": Condition(make_expansion(full_lists()))}
     asked = {
         f"{attention} | {templates}": Ask(
-            build_banks(encoder, full, templates)["full"], Setting("lme", 0.1, attention=attention)
+            build_banks(encoder, full, templates)["full"], Setting("max", attention=attention)
         )
         for attention in ATTENTION.names
         for templates in TEMPLATES.names

@@ -17,8 +17,12 @@ from tools.world.sprites import render_sprites
 
 from .world import (
     BUCKETS,
+    CEILING,
+    REFINED_CEILING,
+    Ask,
     Condition,
     Counts,
+    Setting,
     ask,
     build_banks,
     conditions,
@@ -31,6 +35,7 @@ from .world import (
 
 COVERAGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 BASE, FULL = "class names", "subclasses"
+PLAIN = {f"{name}, not refined": name for name in (BASE, FULL, "subclasses and names")}
 
 
 def main() -> None:
@@ -38,8 +43,9 @@ def main() -> None:
     options = parse_options(__doc__)
     sprites = render_sprites(options.font, options.look)
     encoder = load_encoder(options.model)
-    asked = conditions() | coverages()
-    counts = measure(encoder, scenes(sprites, options.scenes), ask(build_banks(encoder, asked)))
+    ways = ask(build_banks(encoder, conditions() | coverages()))
+    plain = {name: Ask(ways[full].bank, Setting(refiner="none")) for name, full in PLAIN.items()}
+    counts = measure(encoder, scenes(sprites, options.scenes), ways | plain)
     _introduce(encoder, options.scenes)
     print_buckets(counts)
     print_differences(counts)
@@ -68,16 +74,16 @@ def _introduce(encoder: Encoder, count: int) -> None:
     print(f"{count} scenes of 96 x 96 to 512 x 384, objects of 12 to 120 pixels; model {encoder.name}; mIoU in %.")
     print(
         f"Engine: {defaults.attention} attention, mode {defaults.mode}, temperature {defaults.temperature}, "
-        f"windows of {defaults.window} every {defaults.stride}.\n"
+        f"windows of {defaults.window} every {defaults.stride}, scales {defaults.scales}, refiner {defaults.refiner}.\n"
     )
 
 
 def print_buckets(counts: Mapping[str, Counts]) -> None:
-    """mIoU by object size, and as a share of what the patch grid allows."""
+    """mIoU by object size, and as a share of what the patch grid alone allows."""
     print("| condition |" + "".join(f" {bucket} |" for bucket in BUCKETS) + " share of the ceiling |")
     print("|---|" + "---:|" * (len(BUCKETS) + 1))
-    best = mean_iou(counts["ceiling"].total())
-    for name in (*conditions(), "ceiling"):
+    best = mean_iou(counts[CEILING].total())
+    for name in (*conditions(), *PLAIN, CEILING, REFINED_CEILING):
         row = [mean_iou(counts[name].total(bucket)) for bucket in BUCKETS]
         print(f"| {name} |" + "".join(f" {100 * value:.1f} |" for value in row) + f" {row[0] / best:.2f} |")
 

@@ -27,9 +27,10 @@ from llmseg.evaluation import confusion_matrix
 from llmseg.expansion import expand_from_text
 from llmseg.labels import label_pixels
 from llmseg.patch_features import build_patch_features
+from llmseg.refinement import refine_bilaterally, refine_maps
 from llmseg.scores import score_image
 from llmseg.text_bank import build_text_bank
-from llmseg.types import ClassExpansion, ClassList, ClassName, Expansion, PatchFeatures, Phrase, TextBank
+from llmseg.types import ClassExpansion, ClassList, ClassMaps, ClassName, Expansion, PatchFeatures, Phrase, TextBank
 from tools.world.scenes import Rules, Scene, random_scene
 from tools.world.sprites import Sprites
 from tools.world.vocabulary import BACKGROUNDS, FINE, SHARES, SUPERCLASSES, class_share, members
@@ -40,6 +41,7 @@ CALIBRATION_SEED = 500_000
 SIZES = ((96, 96), (128, 96), (160, 160), (256, 192), (512, 384))  # width and height, by turns
 BUCKETS = {"all": (0, 10_000), "12 to 24": (12, 24), "25 to 40": (25, 40), "41 to 120": (41, 120)}  # pixels
 IGNORED = -100
+CEILING, REFINED_CEILING = "ceiling of the patch grid", "the same, refined"
 NEUTRAL = ("photo", "picture", "image", "scene", "front")  # words that the model knows and that name nothing
 NAMES = (*SUPERCLASSES, *BACKGROUNDS)
 COARSE = torch.tensor([*(NAMES.index(fine.superclass) for fine in FINE), *(NAMES.index(b) for b in BACKGROUNDS)])
@@ -55,7 +57,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Setting:
-    """How the engine is asked; the defaults are the model's own."""
+    """How the engine is asked; the defaults are the model's own.
+
+    `edges` are the colour and the distance of the bilateral refiner, for sweeps.
+    """
 
     mode: str = "auto"
     temperature: float = -1
@@ -64,6 +69,9 @@ class Setting:
     templates: str = "auto"
     window: int = -1
     stride: int = -1
+    scales: str = "auto"
+    refiner: str = "auto"
+    edges: tuple[float, float] | None = None
 
 
 class Ask(NamedTuple):
@@ -179,24 +187,33 @@ def ask(banks: Mapping[str, TextBank], setting: Setting | None = None) -> dict[s
 
 
 def measure(encoder: Encoder, pictures: Iterable[Scene], asked: Mapping[str, Ask]) -> dict[str, Counts]:
-    """Segment every scene in every way; the key "ceiling" is the best that the patch grid allows."""
-    counts = {name: Counts() for name in (*asked, "ceiling")}
+    """Segment every scene in every way, and by `perfect_maps`, as they are and refined like the model's own."""
+    counts = {name: Counts() for name in (*asked, CEILING, REFINED_CEILING)}
     for scene in pictures:
         image = torch.from_numpy(np.array(scene.image)).permute(2, 0, 1)[None].float() / 255
         truths = bucket_truths(scene)
-        encoded: dict[tuple[str, int, int], PatchFeatures] = {}
+        encoded: dict[tuple[str, int, int, str], PatchFeatures] = {}
         for name, (bank, setting) in asked.items():
-            way = (setting.attention, setting.window, setting.stride)
+            way = (setting.attention, setting.window, setting.stride, setting.scales)
             if way not in encoded:
-                encoded[way] = build_patch_features(encoder, image, attention=way[0], window=way[1], stride=way[2])
-            maps = assemble_classes(
-                score_image(encoded[way], bank), setting.mode, temperature=setting.temperature,
-                name_weight=setting.name_weight,
-            )  # fmt: skip
+                encoded[way] = build_patch_features(
+                    encoder, image, attention=way[0], window=way[1], stride=way[2], scales=way[3]
+                )
+            maps = _refined_maps(encoded[way], image, bank, setting)
             _count(counts[name], label_pixels(maps).labels[0], truths)
-        grid = next(iter(encoded.values())).grid
-        _count(counts["ceiling"], grid_ceiling(truths["all"], grid), truths)
+        best = perfect_maps(truths["all"], encoder)
+        _count(counts[CEILING], label_pixels(best).labels[0], truths)
+        _count(counts[REFINED_CEILING], label_pixels(refine_maps(best, image)).labels[0], truths)
     return counts
+
+
+def _refined_maps(features: PatchFeatures, image: Tensor, bank: TextBank, setting: Setting) -> ClassMaps:
+    maps = assemble_classes(
+        score_image(features, bank), setting.mode, temperature=setting.temperature, name_weight=setting.name_weight
+    )
+    if setting.edges:
+        return refine_bilaterally(maps, image, *setting.edges)
+    return refine_maps(maps, image, setting.refiner)
 
 
 def bucket_truths(scene: Scene) -> dict[str, Tensor]:
@@ -211,11 +228,22 @@ def bucket_truths(scene: Scene) -> dict[str, Tensor]:
     return truths
 
 
-def grid_ceiling(truth: Tensor, grid: tuple[int, int]) -> Tensor:
-    """The labels of a perfect model on the patch grid: class shares per patch, resized as the engine does. [H,W]"""
+def perfect_maps(truth: Tensor, encoder: Encoder) -> ClassMaps:
+    """What a perfect model would say: class shares per patch, also where the engine looks at finer scales."""
+    height, width = truth.shape
+    grid = (height // encoder.patch_size, width // encoder.patch_size)
     shares = F.one_hot(truth, len(NAMES)).permute(2, 0, 1)[None].float()
-    pooled = F.interpolate(shares, size=grid, mode="area")
-    return F.interpolate(pooled, size=tuple(truth.shape), mode="bilinear", align_corners=False)[0].argmax(0)
+    return ClassMaps(
+        maps=F.interpolate(shares, size=grid, mode="area"),
+        winning_phrase=torch.full((1, len(NAMES), *grid), -1),
+        class_score=torch.zeros(1, len(NAMES)),
+        classes=make_expansion({}).class_list,
+        phrases=(),
+        size=(height, width),
+        logit_scale=1.0,
+        mode="perfect",
+        refiner=encoder.defaults.refiner,
+    )
 
 
 def _count(counts: Counts, predicted: Tensor, truths: Mapping[str, Tensor]) -> None:

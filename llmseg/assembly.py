@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from .defaults import EngineDefaults
 from .errors import InputError, lookup
-from .options import AUTO, AUTO_NUMBER, MODE_TEMPERATURE, EngineDefaults
+from .options import AUTO, AUTO_NUMBER, MODE_TEMPERATURE
 from .scores import ScoreMaps
 from .types import ClassMaps
 
@@ -146,6 +147,7 @@ def assemble_classes(
         size=scores.size,
         logit_scale=scores.defaults.logit_scale,
         mode=mode,
+        refiner=scores.defaults.refiner,
     )
 
 

@@ -68,7 +68,8 @@ def check_description(described: Mapping[str, Any], config: ClipConfig) -> None:
     if min(described["std"]) == 0:
         raise ValueError(f"std {described['std']!r}")
     lists = [described.get("names", []), described.get("words") or []]
-    texts = [described["name"], described.get("library", ""), *(text for texts in lists for text in texts)]
+    texts = [described[key] for key in ("name", "library", "limits") if key in described]
+    texts += [text for listed in lists for text in listed]
     if not all(isinstance(entry, list) for entry in lists) or not all(isinstance(text, str) for text in texts):
         raise TypeError("a name or word that is no text")
 

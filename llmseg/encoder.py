@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .attention import ATTENTION
+from .defaults import EngineDefaults, engine_defaults
 from .errors import InputError, lookup
-from .options import AUTO, EngineDefaults, engine_defaults
+from .options import AUTO
 from .tokenizer import ClipTokenizer
 from .weights import EMBEDDED, Weights, read_weights
 
@@ -37,6 +38,7 @@ class Encoder:
 
     Attributes:
         module: the torch module, for a host that moves models itself.
+        limits: one line on what the model does not know; empty for none.
         phrase_cache: unit vectors by (template set, phrase); `text_bank` fills it.
     """
 
@@ -50,6 +52,7 @@ class Encoder:
         self.words = weights.words
         self.names = weights.names
         self.library = weights.library
+        self.limits = weights.limits
         self.patch_size = weights.config.patch_size
         self.image_size = weights.config.image_size
         self.embed_dim = weights.config.embed_dim

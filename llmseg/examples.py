@@ -1,4 +1,6 @@
-"""The packaged scenes: larger ones to look at, fifty small ones with exact labels to measure on.
+"""The packaged scenes: larger ones to look at, fifty random ones with exact labels to measure on.
+
+A model that was made for such scenes says so, once, when it meets another picture.
 
 Not here: how they are made (`tools/world`), measuring (`evaluation`).
 """
@@ -6,6 +8,7 @@ Not here: how they are made (`tools/world`), measuring (`evaluation`).
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .encoder import Encoder
 from .errors import lookup
 from .files import read_image
 from .options import SCENE
@@ -20,8 +24,12 @@ from .options import SCENE
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
-__all__ = ["WorldClasses", "benchmark_scenes", "load_example", "world_classes"]
+__all__ = ["WorldClasses", "benchmark_scenes", "load_example", "tell_limits", "world_classes"]
+
+logger = logging.getLogger("llmseg")
+_told: set[str] = set()  # identities of models whose limits this process has read
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,8 @@ def load_example(name: str) -> NDArray[np.uint8]:
     return _read("examples", f"{name}.png")
 
 
-def benchmark_scenes() -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """The fifty small scenes with their fine-grained labels. 50 of uint8 [96,96,3] and uint8 [96,96]"""
+def benchmark_scenes() -> list[tuple[NDArray[np.uint8], NDArray[np.uint16]]]:
+    """The fifty scenes of the benchmark with their fine-grained labels. 50 of uint8 [H,W,3] and uint16 [H,W]"""
     return [(_read("scenes", f"{n:02}.png"), _read_labels(f"{n:02}.png")) for n in range(50)]
 
 
@@ -59,6 +67,26 @@ def world_classes() -> WorldClasses:
         listed = json.loads(path.read_text(encoding="utf-8"))
     superclass = {entry["name"]: entry["superclass"] for entry in listed["fine"]}
     return WorldClasses(tuple(listed["labels"]), tuple(superclass.get(name, name) for name in listed["labels"]))
+
+
+def tell_limits(encoder: Encoder, images: Tensor) -> None:
+    """Say what a model does not know, once per process, unless the pictures are packaged scenes.
+
+    Args:
+        encoder: the CLIP about to look.
+        images: RGB in 0..1. [B,3,H,W]
+    """
+    if encoder.limits and encoder.identity not in _told and not all(map(_is_example, images)):
+        _told.add(encoder.identity)
+        logger.warning("%s: %s", encoder.name, encoder.limits)
+
+
+def _is_example(image: Tensor) -> bool:
+    """Whether a picture is a packaged scene, pixel by pixel. [3,H,W]"""
+    import numpy as np
+
+    pixels = (image.movedim(0, -1) * 255).round().cpu().numpy()
+    return any(np.array_equal(pixels, load_example(name)) for name in SCENE.names)
 
 
 def _packaged(*parts: str) -> AbstractContextManager[Path]:
@@ -73,9 +101,9 @@ def _read(folder: str, name: str) -> NDArray[np.uint8]:
         return read_image(path)
 
 
-def _read_labels(name: str) -> NDArray[np.uint8]:
+def _read_labels(name: str) -> NDArray[np.uint16]:
     import numpy as np
     from PIL import Image
 
     with _packaged("labels", name) as path, Image.open(path) as image:
-        return np.asarray(image)
+        return np.asarray(image, np.uint16)

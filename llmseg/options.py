@@ -4,7 +4,7 @@ The nodes, the command line, the error messages and the tests read these tables;
 table (`attention.ATTENTION`, `assembly.ASSEMBLERS` ...) has exactly the keys that stand here, and a
 test says so. Standard library only, so that reading it never imports torch.
 
-Not here: what the options do.
+Not here: what the options do, what "auto" means for a model (`defaults`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = [
     "MIN_AREA",
     "MODE",
     "MODEL",
-    "MODEL_DEFAULTS",
     "MODE_TEMPERATURE",
     "NAME_WEIGHT",
     "OPACITY",
     "REFINER",
     "RESIZE",
+    "SCALES",
     "SCENE",
     "STRIDE",
     "TEMPERATURE",
@@ -36,9 +36,7 @@ __all__ = [
     "THRESHOLD",
     "WINDOW",
     "Choice",
-    "EngineDefaults",
     "Number",
-    "engine_defaults",
 ]
 
 AUTO = "auto"  # a choice left to the model's own defaults
@@ -141,7 +139,7 @@ LIBRARY = Choice(
         auto="the model's own where it has one, else the first vocabulary that holds all the names, else everyday",
         off="no subclasses",
         # In the order in which auto tries them.
-        emoji="34 groups of 240 drawings and 10 backgrounds: the world of the embedded model",
+        emoji="42 groups of 406 drawings and 10 backgrounds: the world of the embedded model",
         cityscapes19="Cityscapes: streets seen from a car",
         voc21="PASCAL VOC: 20 things and background",
         context60="PASCAL-Context: 59 things and materials of scenes, and background",
@@ -189,13 +187,32 @@ ACTIVATION = Choice(
     auto=True,
 )
 
-REFINER = Choice(_table(none="class maps as they are"), default="none", tooltip="How class maps are sharpened.")
+REFINER = Choice(
+    _table(
+        none="class maps as they are",
+        bilateral="joint bilateral upsampling: maps keep to the edges of the picture (Kopf et al. 2007)",
+    ),
+    default=AUTO,
+    tooltip="How class maps are sharpened by the picture.",
+    auto=True,
+)
 
 WINDOW = Number(AUTO_NUMBER, -1, 4096, 1, "Side of the sliding window in pixels. -1: the model's own; 0: whole image.")
 STRIDE = Number(
     AUTO_NUMBER, -1, 4096, 1, "Step of the sliding window in pixels. -1: the model's own; 0: half the window."
 )
 RESIZE = Number(AUTO_NUMBER, -1, 8192, 1, "Short side of the image in pixels. -1: the model's own; 0: keep the size.")
+SCALES = Choice(
+    _table(
+        one="the image at its size (or at `resize`)",
+        three="1.4, 0.7 and 0.35 of that: small and large objects, three times the work",
+        five="1.4, 1, 0.7, 0.5 and 0.35: a little better still, four times the work",
+        seven="2, 1.4, 1, 0.7, 0.5, 0.35 and 0.25: for many small objects, eight times the work",
+    ),
+    default=AUTO,
+    tooltip="At which scales the image is looked at; the cosines of all are averaged at each patch.",
+    auto=True,
+)
 TEMPERATURE = Number(
     AUTO_NUMBER, -1, 10, 0.001, "Softness of the mode: near 0 the best phrase wins. -1: the model's own."
 )
@@ -203,50 +220,3 @@ NAME_WEIGHT = Number(AUTO_NUMBER, -1, 1, 0.01, "Share of the class name in mode 
 THRESHOLD = Number(0.0, 0, 1, 0.01, "Pixels whose class is less likely than this become background, else unknown.")
 MIN_AREA = Number(0.0, 0, 1, 0.001, "A class covering less than this share of the image is given up there.")
 OPACITY = Number(0.55, 0, 1, 0.05, "How strongly the class colours cover the picture.")
-
-
-@dataclass(frozen=True)
-class EngineDefaults:
-    """What `AUTO` means for one model; chosen on calibration seeds, never on reported ones.
-
-    Args:
-        attention, templates, mode: names in the tables above.
-        window, stride, resize: pixels; 0 as in `WINDOW` and `RESIZE`.
-        temperature, name_weight: as in `TEMPERATURE` and `NAME_WEIGHT`.
-        include_names: whether a class name joins its subclasses.
-        logit_scale: factor on cosines before the softmax over classes.
-    """
-
-    attention: str = "naclip"
-    templates: str = "short7"
-    mode: str = "blend"
-    window: int = 224
-    stride: int = 112
-    resize: int = 336
-    temperature: float = 0.05
-    name_weight: float = 0.5
-    include_names: bool = True
-    logit_scale: float = 40.0
-
-
-# The unnamed defaults serve any CLIP that nobody calibrated: NACLIP's published protocol and `blend`.
-MODEL_DEFAULTS: Mapping[str, EngineDefaults] = MappingProxyType(
-    {
-        "emoji-bootstrap": EngineDefaults(
-            attention="vanilla",
-            templates="captions6",
-            mode="lme",
-            window=96,
-            stride=48,
-            resize=0,
-            temperature=0.07,
-            include_names=True,
-            logit_scale=20.0,
-        ),
-    }
-)
-
-
-def engine_defaults(model: str) -> EngineDefaults:
-    """The defaults of a model by its own name; models nobody calibrated share one set."""
-    return MODEL_DEFAULTS.get(model, EngineDefaults())

@@ -1,7 +1,7 @@
 """Pictures -> `PatchFeatures`: sliding windows of all images through the image tower in few batches.
 
 Windows lie on the patch grid: the image is resized to whole patches, and the last window of a row is
-shifted back to the border instead of being padded.
+shifted back to the border instead of being padded. Every scale is a grid of its own.
 
 Not here: the tower (`encoder`); overlaps are averaged in `scores`. Source: mmsegmentation's slide
 inference, as used by SCLIP (arXiv:2312.01597) and NACLIP (arXiv:2404.08181).
@@ -9,23 +9,35 @@ inference, as used by SCLIP (arXiv:2312.01597) and NACLIP (arXiv:2404.08181).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from .defaults import EngineDefaults
 from .encoder import Encoder
-from .errors import InputError
-from .options import AUTO, AUTO_NUMBER, EngineDefaults
-from .types import PatchFeatures
+from .errors import InputError, lookup
+from .options import AUTO, AUTO_NUMBER
+from .types import Level, PatchFeatures
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["build_patch_features", "window_boxes"]
+__all__ = ["SCALE_FACTORS", "build_patch_features", "window_boxes"]
 
 MOST_PATCHES = 2**20  # of an image: 16,384 x 16,384 pixels in a ViT-B/16
-MOST_PATCHES_IN_ALL = 2**22  # over all windows of an image: 8 GB at 512 numbers each
+MOST_PATCHES_IN_ALL = 2**22  # over all windows of an image at one scale: 8 GB at 512 numbers each
 MOST_WINDOW_PATCHES = 2**14  # 2048 x 2048 pixels there
 TOKENS_PER_BATCH = 16_384  # about 200 MB of activations in a ViT-B/16
+
+# The finest first: maps are made on its grid.
+SCALE_FACTORS: Mapping[str, tuple[float, ...]] = MappingProxyType(
+    {
+        "one": (1.0,),
+        "three": (1.4, 0.7, 0.35),
+        "five": (1.4, 1.0, 0.7, 0.5, 0.35),
+        "seven": (2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25),
+    }
+)
 
 Box = tuple[int, int, int, int]
 
@@ -38,19 +50,22 @@ def build_patch_features(
     window: int = AUTO_NUMBER,
     stride: int = AUTO_NUMBER,
     resize: int = AUTO_NUMBER,
+    scales: str = AUTO,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> PatchFeatures:
-    """Encode images of one size, every window of every image.
+    """Encode images of one size, every window of every image at every scale.
 
     Args:
         encoder: the CLIP.
         images: RGB in 0..1. [B,3,H,W]
         attention: a name in `attention.ATTENTION`, or "auto".
         window, stride: pixels of the resized image, multiples of the patch size; see `options`.
-        resize: short side in pixels; 0 keeps the size up to whole patches.
+        resize: short side in pixels at scale 1; 0 keeps the size up to whole patches.
+        scales: a name in `SCALE_FACTORS`, or "auto".
         on_batch: called with (windows done, windows in all) after each batch.
 
     Raises:
+        UnknownNameError: no such attention or scales.
         InputError: not [B,3,H,W], window or stride no multiple of the patch size, or gaps between windows.
     """
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
@@ -59,14 +74,18 @@ def build_patch_features(
     window, stride = _window_and_stride(window, stride, defaults, patch)
     resize = defaults.resize if resize == AUTO_NUMBER else resize
     size = (images.shape[2], images.shape[3])
-    grid = _grid(size, resize, patch)
-    _refuse_too_much(grid, window, stride)
-    boxes = window_boxes(grid, window, stride)
-    resized = _resize(images, (grid[0] * patch, grid[1] * patch))
+    factors = lookup(SCALE_FACTORS, defaults.scales if scales == AUTO else scales, place="scales")
+    grids = [_grid(size, resize, patch, factor) for factor in factors]
+    for grid in grids:
+        _refuse_too_much(grid, window, stride)
+    boxes = [window_boxes(grid, window, stride) for grid in grids]
+    tell = _add_up(on_batch, len(images) * sum(map(len, boxes)))
+    levels = []
+    for grid, places in zip(grids, boxes, strict=True):
+        resized = _resize(images, (grid[0] * patch, grid[1] * patch))
+        levels.append(Level(_encode_windows(encoder, resized, places, attention, tell), places, grid))
     return PatchFeatures(
-        windows=_encode_windows(encoder, resized, boxes, attention, on_batch),
-        boxes=boxes,
-        grid=grid,
+        levels=tuple(levels),
         image_vector=encoder.encode_image(images),
         size=size,
         model=encoder.identity,
@@ -126,8 +145,8 @@ def _whole_patches(pixels: int, patch: int, place: str) -> int:
     return pixels // patch
 
 
-def _grid(size: tuple[int, int], resize: int, patch: int) -> tuple[int, int]:
-    scale = resize / min(size) if resize else 1.0
+def _grid(size: tuple[int, int], resize: int, patch: int, factor: float) -> tuple[int, int]:
+    scale = factor * resize / min(size) if resize else factor
     height, width = (max(1, round(side * scale / patch)) for side in size)
     return height, width
 
@@ -148,6 +167,19 @@ def _refuse_too_much(grid: tuple[int, int], window: int, stride: int) -> None:
             )
 
 
+def _add_up(on_batch: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
+    """A counter of windows over all scales."""
+    done = 0
+
+    def tell(windows: int) -> None:
+        nonlocal done
+        done += windows
+        if on_batch is not None:
+            on_batch(done, total)
+
+    return tell
+
+
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     from torch.nn.functional import interpolate
 
@@ -161,7 +193,7 @@ def _encode_windows(
     images: Tensor,
     boxes: tuple[Box, ...],
     attention: str,
-    on_batch: Callable[[int, int], None] | None,
+    tell: Callable[[int], None],
 ) -> Tensor:
     """Unit features of all windows of all images. [B,3,H,W] -> [B,N,h,w,D]"""
     import torch
@@ -177,7 +209,6 @@ def _encode_windows(
             for image, (top, left, bottom, right) in jobs[start : start + per_batch]
         ]
         features.append(encoder.encode_patches(torch.stack(batch), attention))
-        if on_batch is not None:
-            on_batch(min(start + per_batch, len(jobs)), len(jobs))
+        tell(len(batch))
     out: Tensor = torch.cat(features).unflatten(0, (len(images), len(boxes)))
     return out

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Union
 from .assembly import assemble_classes
 from .encoder import Encoder, load_encoder
 from .errors import InputError
+from .examples import tell_limits
 from .expansion import expand_names
 from .files import image_to_tensor, read_image
 from .labels import label_pixels
@@ -49,10 +50,11 @@ class SegmentOptions:
     window: int = AUTO_NUMBER
     stride: int = AUTO_NUMBER
     resize: int = AUTO_NUMBER
+    scales: str = AUTO
     mode: str = AUTO
     temperature: float = AUTO_NUMBER
     name_weight: float = AUTO_NUMBER
-    refiner: str = "none"
+    refiner: str = AUTO
     threshold: float = 0.0
     min_area: float = 0.0
 
@@ -91,6 +93,7 @@ def segment(
         encoder = load_encoder(str(encoder))
     if isinstance(expansion, str):
         expansion = expand_names(classes, expansion, encoder.library)
+    tell_limits(encoder, images)
     bank = build_text_bank(encoder, expansion, options.templates, options.include_names)
     features = build_patch_features(
         encoder,
@@ -99,6 +102,7 @@ def segment(
         window=options.window,
         stride=options.stride,
         resize=options.resize,
+        scales=options.scales,
         on_batch=on_batch,
     )
     scores = score_image(features, bank)

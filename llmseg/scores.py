@@ -1,8 +1,8 @@
 """`PatchFeatures` x `TextBank` -> `ScoreMaps`: the cosine of every patch with every phrase.
 
-Lazy: one matrix product per image, made when assembly asks for it. Overlapping windows are averaged
-once, on the features: a mean of cosines is the product with the mean of the unit features, so no map is
-ever averaged.
+Lazy: one matrix product per image, made when assembly asks for it. Overlapping windows and scales are
+averaged once, on the features: a mean of cosines is the product with the mean of the unit features, so no
+map is ever averaged.
 
 Not here: merging phrases into classes (`assembly`).
 """
@@ -12,14 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .defaults import EngineDefaults
 from .errors import InputError
-from .options import EngineDefaults
-from .types import PatchFeatures, TextBank
+from .types import Level, PatchFeatures, TextBank
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ScoreMaps", "merge_windows", "score_image"]
+__all__ = ["ScoreMaps", "merge_levels", "merge_windows", "score_image"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ScoreMaps:
     """Cosines on the patch grid, computed on demand.
 
     Args:
-        patches: mean of the unit features of all windows that cover a patch. [B,h,w,D]
+        patches: mean over scales and windows of the unit features at a patch. [B,h,w,D]
         image_vector: unit embedding of the whole image. [B,D]
         bank: the encoded phrases.
         size: pixels of the original image. (H, W)
@@ -71,17 +71,30 @@ def score_image(features: PatchFeatures, bank: TextBank) -> ScoreMaps:
             f"phrases encoded by {bank.model!r}, image by {features.model!r}; expected one encoder for both.",
             place="text_bank",
         )
-    return ScoreMaps(merge_windows(features), features.image_vector, bank, features.size, features.defaults)
+    return ScoreMaps(merge_levels(features), features.image_vector, bank, features.size, features.defaults)
 
 
-def merge_windows(features: PatchFeatures) -> Tensor:
+def merge_levels(features: PatchFeatures) -> Tensor:
+    """Mean over the scales, on the grid of the finest. [B,h,w,D]"""
+    from torch.nn.functional import interpolate
+
+    finest, *others = features.levels
+    total = merge_windows(finest)
+    for level in others:
+        channels = merge_windows(level).movedim(-1, 1)
+        resized = interpolate(channels, size=finest.grid, mode="bilinear", antialias=True, align_corners=False)
+        total = total + resized.movedim(1, -1)
+    return total / len(features.levels) if others else total
+
+
+def merge_windows(level: Level) -> Tensor:
     """Mean over the windows that cover each patch. [B,N,h,w,D] -> [B,h,w,D]"""
-    windows = features.windows
-    if len(features.boxes) == 1:
+    windows = level.windows
+    if len(level.boxes) == 1:
         return windows[:, 0]
-    total = windows.new_zeros(len(windows), *features.grid, windows.shape[-1])
-    count = windows.new_zeros(*features.grid, 1)
-    for number, (top, left, bottom, right) in enumerate(features.boxes):
+    total = windows.new_zeros(len(windows), *level.grid, windows.shape[-1])
+    count = windows.new_zeros(*level.grid, 1)
+    for number, (top, left, bottom, right) in enumerate(level.boxes):
         total[:, top:bottom, left:right] += windows[:, number]
         count[top:bottom, left:right] += 1
     return total / count

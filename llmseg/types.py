@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .defaults import EngineDefaults
 from .errors import UnknownNameError
-from .options import EngineDefaults
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,7 @@ __all__ = [
     "ClassName",
     "Expansion",
     "LabelMap",
+    "Level",
     "PatchFeatures",
     "Phrase",
     "TextBank",
@@ -145,22 +146,33 @@ class TextBank:
 
 
 @dataclass(frozen=True)
-class PatchFeatures:
-    """Encoded images, all of one size.
+class Level:
+    """Images at one scale, encoded window by window.
 
     Args:
         windows: unit features of every window. [B,N,h,w,D]
         boxes: top, left, bottom, right of each window in patches of the whole grid. [N] of 4
         grid: patches of the whole image, height first. (h, w)
+    """
+
+    windows: Tensor
+    boxes: tuple[tuple[int, int, int, int], ...]
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PatchFeatures:
+    """Encoded images, all of one size.
+
+    Args:
+        levels: the images at every scale, the finest first; maps are made on its grid.
         image_vector: unit CLS embedding of the whole image, last block unmodified. [B,D]
         size: pixels of the original image, height first. (H, W)
         model: identity of the encoder; features and text must come from the same one.
         defaults: what "auto" means for that encoder.
     """
 
-    windows: Tensor
-    boxes: tuple[tuple[int, int, int, int], ...]
-    grid: tuple[int, int]
+    levels: tuple[Level, ...]
     image_vector: Tensor
     size: tuple[int, int]
     model: str
@@ -169,7 +181,7 @@ class PatchFeatures:
 
 @dataclass(frozen=True)
 class ClassMaps:
-    """One map per class on the patch grid.
+    """One map per class, on the patch grid or, refined, on a finer one.
 
     Args:
         maps: scores on the scale of cosines. [B,C,h,w]
@@ -179,6 +191,7 @@ class ClassMaps:
         size: pixels of the original image. (H, W)
         logit_scale: factor on `maps` before a softmax over classes.
         mode: name of the assembly mode.
+        refiner: the encoder's own.
     """
 
     maps: Tensor
@@ -189,6 +202,7 @@ class ClassMaps:
     size: tuple[int, int]
     logit_scale: float
     mode: str
+    refiner: str = "none"
 
 
 @dataclass(frozen=True)

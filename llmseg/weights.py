@@ -30,6 +30,8 @@ FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
+MOST_LIMITS = 300  # characters; a stranger's file may hold any text, and this one is printed
+
 # Tags (of open_clip) and words in file names whose weights were trained with QuickGELU. open_clip 3
 # only warns when a plain architecture name meets them, and then computes something else.
 QUICKGELU_MARKS = ("openai", "metaclip", "dfn2b", "dfn5b")
@@ -41,7 +43,7 @@ class Weights:
     """A CLIP as read from its source.
 
     Args:
-        name: own name, by which `options.engine_defaults` knows it.
+        name: own name, by which `defaults.engine_defaults` knows it.
         identity: changes whenever the weights do.
         config: sizes of the towers.
         state: tensors in OpenAI's layout.
@@ -49,6 +51,7 @@ class Weights:
         words: every word the model knows; None for a model that reads any.
         names: phrases worth suggesting when a word is unknown.
         library: expansion library made for this model; empty for none.
+        limits: one line on what the model does not know; empty where nobody wrote one.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Weights:
     words: frozenset[str] | None = None
     names: tuple[str, ...] = ()
     library: str = ""
+    limits: str = ""
 
 
 def read_weights(model: str = EMBEDDED, *, activation: str = AUTO, folders: Sequence[Path] = ()) -> Weights:
@@ -124,6 +128,7 @@ def _from_description(
             words=None if described.get("words") is None else frozenset(described["words"]),
             names=tuple(described.get("names", ())),
             library=described.get("library", ""),
+            limits=" ".join(described.get("limits", "").split())[:MOST_LIMITS],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(

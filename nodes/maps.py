@@ -1,6 +1,6 @@
-"""Nodes from a picture to a label map.
+"""Nodes from patch features and phrases to a label map.
 
-Not here: class names and phrases (`text`), masks and files (`output`).
+Not here: pictures and their features (`encoding`), phrases (`text`), masks and files (`output`).
 """
 
 from __future__ import annotations
@@ -8,41 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmseg.assembly import assemble_classes
-from llmseg.encoder import Encoder
-from llmseg.examples import load_example
-from llmseg.files import image_to_tensor
 from llmseg.labels import label_pixels
-from llmseg.options import (
-    ACTIVATION,
-    ATTENTION,
-    MIN_AREA,
-    MODE,
-    NAME_WEIGHT,
-    RESIZE,
-    SCENE,
-    STRIDE,
-    TEMPERATURE,
-    THRESHOLD,
-    WINDOW,
-)
-from llmseg.patch_features import build_patch_features
+from llmseg.options import MIN_AREA, MODE, NAME_WEIGHT, REFINER, TEMPERATURE, THRESHOLD
+from llmseg.refinement import refine_maps
 from llmseg.scores import ScoreMaps, score_image
 from llmseg.types import ClassMaps, LabelMap, PatchFeatures, TextBank
 
-from . import host
-from .models import check_model, model_input, model_stamp, open_encoder
 from .sockets import (
     CLASS_MAPS,
-    ENCODER,
     LABEL_MAP,
     PATCH_FEATURES,
     SCORE_MAPS,
     TEXT_BANK,
     choice,
     decimal,
-    integer,
     socket,
-    to_image,
     to_images,
     to_mask,
 )
@@ -51,88 +31,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CATEGORY = "llmseg/maps"
-
-
-class LLMSegExampleImage:
-    """A picture that comes with the package, so that every example runs anywhere."""
-
-    DESCRIPTION = "One of the packaged scenes, drawn in the world that the embedded model knows."
-    CATEGORY = "llmseg"
-    RETURN_TYPES = ("IMAGE",)
-    OUTPUT_TOOLTIPS = ("The scene.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"scene": choice(SCENE)}}
-
-    def execute(self, scene: str) -> tuple[Tensor]:
-        return (to_image(image_to_tensor(load_example(scene))),)
-
-
-class LLMSegLoadEncoder:
-    """Loads the CLIP that compares phrases with patches."""
-
-    DESCRIPTION = "Loads a CLIP: the embedded one, a file of the model folders, or an open_clip model by name."
-    CATEGORY = CATEGORY
-    RETURN_TYPES = (ENCODER,)
-    RETURN_NAMES = ("encoder",)
-    OUTPUT_TOOLTIPS = ("The CLIP, ready to run.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"model": model_input(), "activation": choice(ACTIVATION)}}
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, model: str | None) -> bool | str:
-        return check_model(model)
-
-    @classmethod
-    def IS_CHANGED(cls, model: str | None, activation: str | None) -> int:
-        return model_stamp(model)
-
-    def execute(self, model: str, activation: str) -> tuple[Encoder]:
-        return (open_encoder(model, activation),)
-
-
-class LLMSegEncodeImage:
-    """Looks at every patch of the picture."""
-
-    DESCRIPTION = "Encodes every patch of an image, in sliding windows. Independent of the class names."
-    CATEGORY = CATEGORY
-    RETURN_TYPES = (PATCH_FEATURES,)
-    RETURN_NAMES = ("patch_features",)
-    OUTPUT_TOOLTIPS = ("One vector per patch.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "encoder": socket(ENCODER, "The CLIP."),
-                "image": socket("IMAGE", "One or more pictures of one size."),
-                "attention": choice(ATTENTION),
-                "window": integer(WINDOW),
-                "stride": integer(STRIDE),
-                "resize": integer(RESIZE),
-            }
-        }
-
-    def execute(
-        self, encoder: Encoder, image: Tensor, attention: str, window: int, stride: int, resize: int
-    ) -> tuple[PatchFeatures]:
-        return (
-            build_patch_features(
-                encoder,
-                to_images(image),
-                attention=attention,
-                window=window,
-                stride=stride,
-                resize=resize,
-                on_batch=host.report_steps(),
-            ),
-        )
 
 
 class LLMSegScore:
@@ -183,6 +81,30 @@ class LLMSegAssemble:
         return (assemble_classes(score_maps, mode, temperature=temperature, name_weight=name_weight),)
 
 
+class LLMSegRefine:
+    """Sharpens class maps along the edges of the picture."""
+
+    DESCRIPTION = "Sharpens class maps by the picture they were made from."
+    CATEGORY = CATEGORY
+    RETURN_TYPES = (CLASS_MAPS,)
+    RETURN_NAMES = ("class_maps",)
+    OUTPUT_TOOLTIPS = ("One map per class, on a finer grid.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "class_maps": socket(CLASS_MAPS, "One map per class."),
+                "image": socket("IMAGE", "The pictures that were encoded."),
+                "refiner": choice(REFINER),
+            }
+        }
+
+    def execute(self, class_maps: ClassMaps, image: Tensor, refiner: str) -> tuple[ClassMaps]:
+        return (refine_maps(class_maps, to_images(image), refiner),)
+
+
 class LLMSegLabel:
     """Decides which class each pixel belongs to."""
 
@@ -209,10 +131,8 @@ class LLMSegLabel:
 
 
 NODES = {
-    "LLMSegExampleImage": (LLMSegExampleImage, "Example Image"),
-    "LLMSegLoadEncoder": (LLMSegLoadEncoder, "Load CLIP Encoder"),
-    "LLMSegEncodeImage": (LLMSegEncodeImage, "Encode Image"),
     "LLMSegScore": (LLMSegScore, "Score Patches"),
     "LLMSegAssemble": (LLMSegAssemble, "Assemble Classes"),
+    "LLMSegRefine": (LLMSegRefine, "Refine Class Maps"),
     "LLMSegLabel": (LLMSegLabel, "Label Pixels"),
 }

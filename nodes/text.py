@@ -1,6 +1,6 @@
 """Nodes from class names to encoded phrases.
 
-Not here: pictures (`maps`), files that show results (`output`).
+Not here: pictures (`encoding`), files that show results (`output`).
 """
 
 from __future__ import annotations

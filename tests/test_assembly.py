@@ -11,8 +11,9 @@ from torch.nn.functional import interpolate, normalize
 
 from llmseg import options
 from llmseg.assembly import ASSEMBLERS, assemble_classes
+from llmseg.defaults import EngineDefaults
 from llmseg.errors import InputError, UnknownNameError
-from llmseg.options import AUTO_NUMBER, EngineDefaults
+from llmseg.options import AUTO_NUMBER
 from llmseg.scores import ScoreMaps
 from llmseg.types import ClassList, ClassName, TextBank
 

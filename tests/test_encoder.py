@@ -7,9 +7,9 @@ import torch
 from torch.nn.functional import interpolate
 
 from llmseg.attention import ATTENTION
+from llmseg.defaults import EngineDefaults
 from llmseg.encoder import SENTENCES_PER_BATCH, Encoder, load_encoder
 from llmseg.errors import InputError, ModelError, UnknownNameError
-from llmseg.options import EngineDefaults
 from llmseg.weights import read_weights
 
 
@@ -25,12 +25,12 @@ def tiny(tiny_clip, saved_clip):
 
 def test_what_is_known_of_the_embedded_model(encoder):
     assert (encoder.name, encoder.library, encoder.patch_size, encoder.image_size) == (
-        "emoji-bootstrap",
+        "emoji-world",
         "emoji",
         8,
         96,
     )
-    assert encoder.defaults.attention == "vanilla"
+    assert encoder.defaults.attention == "naclip"
     assert encoder.device == torch.device("cpu")
 
 
@@ -48,9 +48,10 @@ def test_patches_are_unit_vectors_of_the_normalised_picture(encoder, images, nam
         torch.testing.assert_close(patches[image], raw / raw.norm(dim=-1, keepdim=True), atol=1e-5, rtol=0)
 
 
-def test_auto_is_the_models_own_attention(encoder, tiny, images):
-    assert encoder.encode_patches(images).equal(encoder.encode_patches(images, "vanilla"))
-    assert tiny.encode_patches(images).equal(tiny.encode_patches(images, "naclip"))
+@pytest.mark.parametrize("name", ATTENTION)
+def test_auto_is_the_models_own_attention(encoder, images, name, monkeypatch):
+    monkeypatch.setattr("llmseg.encoder.engine_defaults", lambda model: EngineDefaults(attention=name))
+    assert encoder.encode_patches(images).equal(encoder.encode_patches(images, name))
 
 
 def test_whole_images_are_squeezed_to_the_models_square(encoder, images):

@@ -12,7 +12,7 @@ import llmseg
 
 ROOT = Path(llmseg.__file__).parent
 ORDER = [
-    "errors", "options", "types", "store", "names", "templates",
+    "errors", "options", "defaults", "types", "store", "names", "templates",
     "folding", "unwanted", "cleaning_rules", "cleaning", "library", "expansion",
     "tokenizer", "attention", "clip_config", "vit", "checkpoint", "weights", "encoder", "text_bank", "patch_features", "scores", "assembly",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",

@@ -186,11 +186,11 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: 
 
 def test_an_unknown_word_names_the_nearest_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompt = copy.deepcopy(PROMPT)
-    set_input("1", "text", "dogs, grass")(prompt)
+    set_input("1", "text", "gizmos, grass")(prompt)
     file = tmp_path / "words.json"
     file.write_text(json.dumps(prompt), encoding="utf-8")
     assert main([str(file), "--output", str(tmp_path / "output")]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: words.json, node 4 (LLMSegEncodeText), names: the model 'emoji-bootstrap' does not know the word "
-        "'dogs' of class 'dogs'; expected words it was trained on. Nearest: dog."
+        "error: words.json, node 4 (LLMSegEncodeText), names: the model 'emoji-world' does not know the word "
+        "'gizmos' of class 'gizmos'; expected words it was trained on. Nearest: kimonos, imps."
     )

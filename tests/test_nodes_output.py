@@ -85,8 +85,7 @@ def test_save_labels_numbers_its_files(labels: LabelMap, host: Any, tmp_path: Pa
 
 
 def test_segment_does_everything_and_takes_own_subclasses() -> None:
-    maps = import_nodes("maps")
-    (image,) = maps.LLMSegExampleImage().execute("park")
+    (image,) = import_nodes("encoding").LLMSegExampleImage().execute("park")
     names = "dog, ball, grass, sky"
     run = OUTPUT.LLMSegSegment().execute
     full, overlay, table = run(image, names, "embedded", "auto", "auto", 0.0, 0.0)
@@ -101,7 +100,7 @@ def test_segment_does_everything_and_takes_own_subclasses() -> None:
 
 
 def test_segment_reads_own_subclasses_as_expand_does() -> None:
-    (image,) = import_nodes("maps").LLMSegExampleImage().execute("park")
+    (image,) = import_nodes("encoding").LLMSegExampleImage().execute("park")
     with pytest.raises(InputError) as error:
         OUTPUT.LLMSegSegment().execute(image, "dog, sky", "embedded", "off", "auto", 0.0, 0.0, "poodle, beagle")
     assert str(error.value) == "subclasses: line 1, 'poodle, beagle'; expected 'class: subclass, subclass'."

@@ -21,13 +21,13 @@ def names(text: str) -> Any:
 def test_class_names_reads_text_or_a_whole_library() -> None:
     assert names("dog, car").names == ("dog", "car")
     (preset,) = TEXT.LLMSegClassNames().execute("ignored", "emoji")
-    assert len(preset.names) == 44
+    assert len(preset.names) == 52
     assert "ignored" not in preset.names
 
 
 def test_expand_from_the_library_and_the_table_reads_back() -> None:
     expansion, table = TEXT.LLMSegExpand().execute(names("dog, grass"), "auto")
-    assert table == "dog: shiba, puppy, guide dog, poodle\ngrass:"
+    assert table == "dog: shiba, guide dog, puppy, poodle, service dog\ngrass:"
     again, _ = TEXT.LLMSegExpand().execute(names("dog, grass"), "off", table)
     assert [entry.kept for entry in again.classes] == [entry.kept for entry in expansion.classes]
 
@@ -36,7 +36,7 @@ def test_own_subclasses_replace_the_library() -> None:
     expansion, _ = TEXT.LLMSegExpand().execute(names("dog, grass"), "emoji", "dog: poodle")
     assert [entry.kept for entry in expansion.classes] == [("poodle",), ()]
     expansion, _ = TEXT.LLMSegExpand().execute(names("dog"), "emoji", "   ")
-    assert len(expansion.classes[0].kept) == 4
+    assert len(expansion.classes[0].kept) == 5
 
 
 def test_an_expansion_is_saved_and_loaded(host: Any) -> None:
@@ -62,8 +62,8 @@ def test_loading_notices_a_changed_file_and_a_missing_one(host: Any, tmp_path: A
 def test_encode_text_gives_a_bank() -> None:
     expansion, _ = TEXT.LLMSegExpand().execute(names("dog, grass"), "auto")
     (bank,) = TEXT.LLMSegEncodeText().execute(load_encoder(), expansion, "single", "no")
-    assert bank.phrases == ("shiba", "puppy", "guide dog", "poodle", "grass")
-    assert bank.class_index.tolist() == [0, 0, 0, 0, 1]
+    assert bank.phrases == ("shiba", "guide dog", "puppy", "poodle", "service dog", "grass")
+    assert bank.class_index.tolist() == [0, 0, 0, 0, 0, 1]
     assert bank.templates == "single"
 
 

@@ -70,7 +70,7 @@ def test_json_events_are_one_object_a_line(tmp_path: Path, capsys: pytest.Captur
     assert main([str(QUICKSTART), "--json", "--output", str(tmp_path)]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     finished = [event["class_type"] for event in events if event["event"] == "finished"]
-    assert len(finished) == 12
+    assert len(finished) == 13
     assert events[-1]["event"] == "done"
     assert events[-1]["success"] is True
     assert all(Path(name).is_file() for name in events[-1]["files"])
@@ -173,10 +173,10 @@ def test_a_warning_of_the_library_reaches_the_person(tmp_path: Path, capsys: pyt
         "--output",
         str(tmp_path),
         "--set",
-        "Expand Class Names.subclasses=dog: poodle, dragon",
+        "Expand Class Names.subclasses=dog: poodle, gizmo",
     ]
     assert main(arguments) == 0
-    warning = "the model 'emoji-bootstrap' does not know every word of dragon (dog); left out."
+    warning = "the model 'emoji-world' does not know every word of gizmo (dog); left out."
     assert f"warning: {warning}\n" in capsys.readouterr().err
     assert main([*arguments, "--json"]) == 0
     assert json.dumps({"event": "warning", "message": warning}) in capsys.readouterr().out.splitlines()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import normalize
 
+from llmseg.defaults import EngineDefaults
 from llmseg.errors import InputError
-from llmseg.options import EngineDefaults
 from llmseg.patch_features import window_boxes
-from llmseg.scores import merge_windows, score_image
-from llmseg.types import ClassList, ClassName, PatchFeatures, TextBank
+from llmseg.scores import merge_levels, merge_windows, score_image
+from llmseg.types import ClassList, ClassName, Level, PatchFeatures, TextBank
 
 GRID, D = (5, 7), 6
 
@@ -23,9 +25,7 @@ def make_features(window=3, stride=2):
     boxes = window_boxes(GRID, window, stride)
     top, left, bottom, right = boxes[0]
     return PatchFeatures(
-        windows=random_units(2, len(boxes), bottom - top, right - left),
-        boxes=boxes,
-        grid=GRID,
+        levels=(Level(random_units(2, len(boxes), bottom - top, right - left), boxes, GRID),),
         image_vector=random_units(2, seed=1),
         size=(40, 56),
         model="m",
@@ -53,8 +53,8 @@ def dot(a, b):
 def slow_mean_score(features, image, y, x, vector):
     """Mean over windows of the cosine at one patch."""
     cosines = [
-        dot(features.windows[image, number, y - top, x - left], vector)
-        for number, (top, left, bottom, right) in enumerate(features.boxes)
+        dot(features.levels[0].windows[image, number, y - top, x - left], vector)
+        for number, (top, left, bottom, right) in enumerate(features.levels[0].boxes)
         if top <= y < bottom and left <= x < right
     ]
     return sum(cosines) / len(cosines)
@@ -89,15 +89,44 @@ def test_whole_image_scores_equal_loops(bank):
 
 def test_overlap_is_averaged_by_hand():
     windows = torch.tensor([[1.0, 2.0], [4.0, 8.0]]).view(1, 2, 1, 2, 1)  # two windows of 1 x 2, one patch shared
-    features = PatchFeatures(
-        windows, ((0, 0, 1, 2), (0, 1, 1, 3)), (1, 3), torch.ones(1, 1), (8, 24), "m", EngineDefaults()
-    )
-    assert merge_windows(features).flatten().tolist() == [1.0, 3.0, 8.0]
+    level = Level(windows, ((0, 0, 1, 2), (0, 1, 1, 3)), (1, 3))
+    assert merge_windows(level).flatten().tolist() == [1.0, 3.0, 8.0]
 
 
 def test_one_window_is_taken_as_it_is():
     features = make_features(window=0)
-    assert merge_windows(features).data_ptr() == features.windows.data_ptr()
+    assert merge_levels(features).data_ptr() == features.levels[0].windows.data_ptr()
+
+
+def slow_resize(values, size):
+    """Tent filter from scratch, rows then columns; wider where the picture shrinks. [h,w] -> [H,W]"""
+
+    def along(line, count):
+        scale = len(line) / count
+        reach = max(scale, 1.0)
+        out = []
+        for place in range(count):
+            centre = (place + 0.5) * scale
+            shares = [max(0.0, 1 - abs((other + 0.5 - centre) / reach)) for other in range(len(line))]
+            out.append(sum(s * v for s, v in zip(shares, line, strict=True)) / sum(shares))
+        return out
+
+    rows = [along(row, size[1]) for row in values]
+    columns = [along(column, size[0]) for column in zip(*rows, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def test_scores_of_several_scales_are_the_mean_of_each_scales_scores_on_the_finest_grid(bank):
+    levels = tuple(
+        Level(random_units(2, 1, *grid, seed=number), ((0, 0, *grid),), grid)
+        for number, grid in enumerate([GRID, (3, 4), (1, 2)])
+    )
+    scores = score_image(replace(make_features(), levels=levels), bank)
+    for image in range(2):
+        for phrase, vector in enumerate(bank.embeddings):
+            each = [[[dot(x, vector) for x in row] for row in level.windows[image, 0]] for level in levels]
+            wanted = torch.tensor([slow_resize(one, GRID) for one in each]).mean(0)
+            torch.testing.assert_close(scores.phrase_scores(image)[phrase].float(), wanted, atol=1e-5, rtol=0)
 
 
 def test_scores_stay_between_minus_one_and_one(bank):

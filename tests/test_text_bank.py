@@ -153,8 +153,8 @@ def test_an_unknown_class_name_lists_the_nearest(encoder):
     with pytest.raises(InputError) as caught:
         build_text_bank(encoder, expand(tree=[], poodel=["oak"]))
     assert str(caught.value) == (
-        "names: the model 'emoji-bootstrap' does not know the word 'poodel' of class 'poodel'; "
-        "expected words it was trained on. Nearest: poodle, wood, tool."
+        "names: the model 'emoji-world' does not know the word 'poodel' of class 'poodel'; "
+        "expected words it was trained on. Nearest: poodle, poodles, noodles."
     )
 
 
@@ -162,7 +162,7 @@ def test_an_unknown_class_name_like_no_other_has_no_hint(encoder):
     with pytest.raises(InputError) as caught:
         build_text_bank(encoder, expand(xyzxyzxyz=[]))
     assert str(caught.value) == (
-        "names: the model 'emoji-bootstrap' does not know the word 'xyzxyzxyz' of class 'xyzxyzxyz'; "
+        "names: the model 'emoji-world' does not know the word 'xyzxyzxyz' of class 'xyzxyzxyz'; "
         "expected words it was trained on."
     )
 
@@ -185,12 +185,12 @@ def test_what_is_left_out_is_said(encoder, caplog):
     words = ", ".join(f"gizmo{number}" for number in range(12))
     build_text_bank(encoder, expand_names(parse_names("dog, sky"), f"dog: poodle, {words}"))
     shown = ", ".join(f"gizmo{number} (dog)" for number in range(10))
-    assert caplog.messages == [f"the model 'emoji-bootstrap' does not know every word of {shown} and 2 more; left out."]
+    assert caplog.messages == [f"the model 'emoji-world' does not know every word of {shown} and 2 more; left out."]
 
 
 def test_an_alias_is_a_phrase_of_its_class(encoder):
     bank = build_text_bank(encoder, expand_names(parse_names("car | taxi | zzqx, tree"), "emoji"), "single", "no")
-    assert bank.phrases[:3] == ("taxi", "sedan", "police car")
+    assert bank.phrases[:3] == ("taxi", "sedan", "jeep")
     assert ("car", "zzqx", "unknown_word") in bank.dropped
     assert bank.class_index[0] == 0
 
@@ -199,6 +199,5 @@ def test_a_name_without_a_word_is_refused(encoder):
     with pytest.raises(InputError) as caught:
         build_text_bank(encoder, expand_names(parse_names("dog, !!!"), "off"))
     assert str(caught.value) == (
-        "names: the model 'emoji-bootstrap' does not know the word '!!!' of class '!!!'; "
-        "expected words it was trained on."
+        "names: the model 'emoji-world' does not know the word '!!!' of class '!!!'; expected words it was trained on."
     )

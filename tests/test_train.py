@@ -25,7 +25,7 @@ from llmseg.encoder import load_encoder  # noqa: E402
 from tools.train import batches, export, objective, towers, trainer  # noqa: E402
 
 TINY = Recipe(
-    stages=(Stage(side=48, batch=4, scenes=8, most=1, smallest=14, largest=40), Stage(96, 4, 0, 4, 12, 60)), warm_up=2
+    stages=(Stage(side=48, batch=4, first=0, most=1, smallest=14, largest=40), Stage(96, 4, 8, 4, 12, 60)), warm_up=2
 )
 
 
@@ -190,7 +190,8 @@ def slow_local_loss(patches, phrases, scale, batch, recipe):
             presence.append(torch.cat([pooled[b, k][None], rivals]).logsumexp(0) - pooled[b, k])
         competition.append(shares[b, :, k].topk(most[k]).values.mean())
     for b in batch.told.nonzero()[:, 0].tolist():
-        explanation += [shares[b, p][batch.holds[b]].logsumexp(0) for p in range(count)]
+        sooner = torch.tensor([1.0 if s else recipe.thing_prior for s in batch.stuff]).log()[batch.holds[b]]
+        explanation += [(shares[b, p][batch.holds[b]] + sooner).logsumexp(0) for p in range(count)]
     pairs = len(competition)
     hard = -(torch.stack(competition).mean() + recipe.hard_weight * torch.stack(explanation).mean())
     return torch.stack(presence).sum() / pairs, hard
@@ -215,8 +216,9 @@ def test_rates_rise_stay_and_fall():
     assert [recipe.rate_factor(99, done) for done in (0.75, 0.875, 1.0, 1.2)] == pytest.approx([1, 0.5, 0, 0])
 
 
-def test_stages_follow_the_scenes_seen():
-    assert [TINY.stage(scenes).side for scenes in (0, 7, 8, 9999)] == [48, 48, 96, 96]
+def test_stages_join_after_the_scenes_seen_and_share_the_steps_evenly():
+    assert {TINY.stage(7, draw).side for draw in (0.0, 0.5, 0.999)} == {48}
+    assert [TINY.stage(8, draw).side for draw in (0.0, 0.499, 0.5, 0.999)] == [48, 48, 96, 96]
 
 
 def steps(drawings, folder, count, checkpoint=None):

@@ -17,7 +17,7 @@ WORKFLOWS = Path(__file__).parent.parent / "workflows"
 EXAMPLES = Path(__file__).parent.parent / "llmseg" / "data" / "world" / "examples"
 SHIPPED = sorted(WORKFLOWS.glob("*.json"))
 TEXT_DEPENDENT = {"LLMSegClassNames", "LLMSegExpand", "LLMSegEncodeText", "LLMSegScore", "LLMSegAssemble"}
-TEXT_DEPENDENT |= {"LLMSegLabel", "LLMSegOverlay", "SaveImage", "LLMSegSaveLabels"}
+TEXT_DEPENDENT |= {"LLMSegRefine", "LLMSegLabel", "LLMSegOverlay", "SaveImage", "LLMSegSaveLabels"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -81,7 +81,7 @@ def test_changing_the_names_runs_only_what_depends_on_them(tmp_path: Path) -> No
         nodes.host.use_headless(before)
     assert set(second) == TEXT_DEPENDENT
     assert image_passes == []
-    birds = 1 + 12  # the name and its subclasses; everything else was encoded before
+    birds = 1 + 13  # the name and its subclasses; everything else was encoded before
     frames = 6
     assert sum(len(tokens) for tokens in token_batches) == birds * frames
     assert _run(executor, prompt, classes) == []  # nothing changed, nothing runs

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from llmseg.errors import InputError, ModelError
+from llmseg.errors import InputError
 from tools.world import make_data, showcase, sprites, vocabulary
 
 DATA = Path(__file__).resolve().parents[1] / "llmseg" / "data"
@@ -38,13 +37,6 @@ def font() -> Path:
     if found is None:
         pytest.skip("no Noto Color Emoji font file found")
     return found
-
-
-@pytest.fixture
-def same_world(table) -> None:
-    """The shipped files belong to the vocabulary of the tools."""
-    if table["labels"] != list(vocabulary.label_ids()):
-        pytest.skip("the shipped files are of the first, smaller world until its successor's model is trained")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +81,7 @@ def test_missing_font_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err == expected + hint
 
 
-def test_shipped_files_are_what_the_command_writes(same_world, font, table, tmp_path):
+def test_shipped_files_are_what_the_command_writes(font, table, tmp_path):
     wanted = table["provenance"]["fonts"]
     looks = [path for path in LOOKS if path.is_file()]
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (font, *looks[:1])}
@@ -116,7 +108,7 @@ def test_label_picture_keeps_every_id():
         assert np.array_equal(np.asarray(image), labels)
 
 
-def test_class_table_matches_the_vocabulary(same_world, table):
+def test_class_table_matches_the_vocabulary(table):
     assert table["labels"] == list(vocabulary.label_ids())
     assert table["fine"] == [{"name": f.name, "superclass": f.superclass} for f in vocabulary.FINE]
     assert table["labels"] == [f["name"] for f in table["fine"]] + table["backgrounds"]
@@ -128,7 +120,10 @@ def test_fifty_scene_pairs_hold_what_the_table_says(table):
     assert sorted(path.stem for path in (WORLD / "scenes").iterdir()) == names == list(table["scenes"])
     assert sorted(path.stem for path in (WORLD / "labels").iterdir()) == names
     for name in names:
-        check_pair(WORLD / "scenes" / f"{name}.png", WORLD / "labels" / f"{name}.png", (96, 96), table, name)
+        size = make_data.SIZES[int(name) % len(make_data.SIZES)]
+        check_pair(WORLD / "scenes" / f"{name}.png", WORLD / "labels" / f"{name}.png", size, table, name)
+        contents = table["scenes"][name]
+        assert len(contents["sizes"]) == len(contents["things"])
 
 
 def test_example_pairs_hold_what_the_table_says(table):
@@ -142,33 +137,34 @@ def check_pair(picture: Path, label: Path, size: tuple[int, int], table: Any, na
     contents = {**table["scenes"], **table["examples"]}[name]
     with Image.open(picture) as image, Image.open(label) as labels:
         assert (image.mode, image.size) == ("RGB", size)
-        assert (labels.mode, labels.size) == ("P", size)
+        assert (labels.mode, labels.size) == ("I;16", size)
         present = {table["labels"][index] for index in np.unique(np.asarray(labels))}
     assert present == set(contents["backgrounds"]) | set(contents["things"])
 
 
 def test_total_size_stays_small():
-    assert sum(path.stat().st_size for path in WORLD.rglob("*") if path.is_file()) < 1_500_000
+    assert sum(path.stat().st_size for path in WORLD.rglob("*") if path.is_file()) < 3_000_000
 
 
 def test_emoji_library_has_every_class(table):
     library = json.loads((DATA / "expansions" / "emoji.json").read_text(encoding="utf-8"))
     classes = {entry["name"]: entry for entry in library["classes"]}
     assert list(classes) == table["superclasses"] + table["backgrounds"]
+    held_out = {fine.name for fine in vocabulary.FINE if fine.held_out}
     for fine in table["fine"]:
         kinds = [kind["text"] for kind in classes[fine["superclass"]]["subclasses"]]
-        assert fine["name"] in kinds
-    assert sum(len(entry["subclasses"]) for entry in classes.values()) == 240
+        assert (fine["name"] in kinds) != (fine["name"] in held_out), "the ten held-out names are never offered"
+    assert sum(len(entry["subclasses"]) for entry in classes.values()) == 406
     grass, dog = classes["grass"], classes["dog"]
     assert (grass["role"], grass["policy"], grass["subclasses"]) == ("stuff", "keep", [])
     poodle = {"text": "poodle", "status": "ok", "reason": "", "source": "library"}
-    assert (dog["role"], dog["policy"], dog["subclasses"][-1]) == ("thing", "expand", poodle)
+    assert (dog["role"], dog["policy"], dog["subclasses"][3]) == ("thing", "expand", poodle)
 
 
 # --- the model file ---
 
 
-def test_model_card_of_the_shipped_file(same_world):
+def test_model_card_of_the_shipped_file():
     safetensors = pytest.importorskip("safetensors")
     with safetensors.safe_open(DATA / "models" / "embedded.safetensors", framework="pt") as file:
         keys = set(file.keys())
@@ -178,44 +174,8 @@ def test_model_card_of_the_shipped_file(same_world):
         assert {file.get_slice(key).get_dtype() for key in keys} == {"F16"}
     assert "local_scale" not in keys
     assert "logit_scale" in keys
-    assert rows == len(card["token_ids"]) + 1 == 344
+    assert rows == len(card["token_ids"]) + 1 == 2689
     assert card["names"] == vocabulary.known_names()
     assert card["words"] == vocabulary.known_words()
-    assert card["logit_scale"] == pytest.approx(21.5, abs=0.02)
-
-
-def test_import_model_moves_the_scale_and_keeps_the_rest(tmp_path):
-    torch = pytest.importorskip("torch")
-    from safetensors.torch import load_file, save_file
-
-    from tools.world.import_model import import_model
-
-    table = torch.arange(6, dtype=torch.float16).view(3, 2)
-    tensors = {"token_embedding.weight": table, "local_scale": torch.tensor(1.0), "other": torch.ones(2)}
-    save_file(tensors, tmp_path / "a.safetensors", metadata={"keep": "[7, 9]"})
-    import_model(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
-    result = load_file(tmp_path / "b.safetensors")
-    assert set(result) == {"token_embedding.weight", "other"}
-    assert torch.equal(result["token_embedding.weight"], table)
-    assert result["other"].dtype == torch.float16
-    header = (tmp_path / "b.safetensors").read_bytes()
-    import_model(tmp_path / "a.safetensors", tmp_path / "c.safetensors")
-    assert header == (tmp_path / "c.safetensors").read_bytes()
-    length = int.from_bytes(header[:8], "little")
-    card = json.loads(json.loads(header[8 : 8 + length])["__metadata__"]["llmseg"])
-    assert card["token_ids"] == [7, 9]
-    assert card["logit_scale"] == pytest.approx(math.e)
-
-
-def test_import_model_refuses_rows_that_do_not_fit(tmp_path):
-    torch = pytest.importorskip("torch")
-    from safetensors.torch import save_file
-
-    from tools.world.import_model import import_model
-
-    tensors = {"token_embedding.weight": torch.ones(3, 2), "local_scale": torch.tensor(1.0)}
-    save_file(tensors, tmp_path / "a.safetensors", metadata={"keep": "[7]"})
-    with pytest.raises(ModelError) as caught:
-        import_model(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
-    message = "SOURCE: token_embedding.weight has 3 rows; expected 2, one more than keep lists."
-    assert str(caught.value) == message
+    assert 10 < card["logit_scale"] <= 50
+    assert "photographs" in card["limits"]

@@ -21,6 +21,10 @@ from .recipe import Recipe, model_config
 __all__ = ["NAME", "export_model", "model_card"]
 
 NAME = "emoji-world"
+LIMITS = (
+    "This model knows drawings of the emoji world and nothing of photographs; for those choose real CLIP weights, "
+    "such as ViT-B-16-quickgelu/openai."
+)
 
 
 def model_card(recipe: Recipe, logit_scale: float, training: dict[str, object]) -> dict[str, object]:
@@ -35,6 +39,7 @@ def model_card(recipe: Recipe, logit_scale: float, training: dict[str, object]) 
             "A small CLIP trained by this project on composed scenes of emoji drawings on procedural backgrounds, "
             "from captions alone. It knows these words and drawings only, and nothing of photographs."
         ),
+        "limits": LIMITS,
         "licence": "Apache-2.0",
         "vision": {
             "image_size": config.image_size, "patch_size": config.patch_size,

@@ -14,6 +14,8 @@ instance learning; the last two terms and their shares come from this project's 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -62,7 +64,8 @@ def local_loss(patches: Tensor, phrases: Tensor, scale: Tensor, batch: Batch, re
     competition = sum(
         own[is_stuff == stuff].topk(number, 1).values.mean(1).sum() for stuff, number in most.items()
     ) / len(own)
-    told = shares[batch.told].masked_fill(~batch.holds[batch.told][:, None], NEVER)
+    prior = torch.where(batch.stuff, 0.0, math.log(recipe.thing_prior))
+    told = (shares[batch.told] + prior).masked_fill(~batch.holds[batch.told][:, None], NEVER)
     explanation = told.logsumexp(-1).mean()
     return presence, -(competition + recipe.hard_weight * explanation)
 

@@ -23,13 +23,14 @@ from tools.world.sprites import Sprites
 
 from .batches import Batch, Batches, token_ids
 from .objective import global_loss, local_loss
-from .recipe import Recipe, model_config
+from .recipe import Recipe, Stage, model_config
 from .towers import PATHS, Towers, new_clip
 
 __all__ = ["Trainer"]
 
 LOG_EVERY = 25  # steps
 SAVE_EVERY = 60.0  # seconds
+MOST_STEPS = 1_000_000
 LARGEST_GRADIENT = 1.0  # norm, of everything that AdamW moves
 PATCH = 8
 
@@ -40,17 +41,17 @@ class _Numbered(Dataset[Batch]):
     """Batches by number, for worker processes."""
 
     def __init__(self, batches: Batches, recipe: Recipe, first: int, scenes: int) -> None:
-        self.batches, self.recipe, self.first = batches, recipe, first
-        self.scenes = [scenes]  # before batch first + n; the stage of a batch follows from it
-        for _ in range(1_000_000):
-            self.scenes.append(self.scenes[-1] + recipe.stage(self.scenes[-1]).batch)
+        self.batches, self.first = batches, first
+        self.stages: list[Stage] = []
+        for draw in np.random.default_rng((recipe.seed, 2)).random(MOST_STEPS)[first:]:
+            self.stages.append(recipe.stage(scenes, draw))
+            scenes += self.stages[-1].batch
 
     def __len__(self) -> int:
-        return len(self.scenes) - 1
+        return len(self.stages)
 
     def __getitem__(self, index: int) -> Batch:
-        torch.set_num_threads(1)
-        return self.batches.make(self.first + index, self.recipe.stage(self.scenes[index]))
+        return self.batches.make(self.first + index, self.stages[index])
 
 
 @dataclass

@@ -5,7 +5,7 @@
 Writes into llmseg/data (or --output): world/scenes, world/labels, world/examples, world/classes.json and
 expansions/emoji.json. The same font files and the same Pillow and numpy give the same bytes.
 
-Not here: the model (`import_model`), the description of the data (llmseg/data/README.md).
+Not here: the model (`tools.train`), the description of the data (llmseg/data/README.md).
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "night": Layout(
         (256, 192),
-        (("night", 2, 0), ("snow", 4, 146)),
+        (("night", 2, 0), ("grass", 4, 146)),
         (
             Placement("rocket", 46, 40, 56),
             Placement("flying saucer", 200, 40, 52),

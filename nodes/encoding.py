@@ -1,0 +1,125 @@
+"""Nodes that give a picture, a CLIP, and what that CLIP sees at every patch.
+
+Not here: phrases (`text`), what is made of the patches (`maps`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmseg.encoder import Encoder
+from llmseg.examples import load_example, tell_limits
+from llmseg.files import image_to_tensor
+from llmseg.options import ACTIVATION, ATTENTION, AUTO, RESIZE, SCALES, SCENE, STRIDE, WINDOW
+from llmseg.patch_features import build_patch_features
+from llmseg.types import PatchFeatures
+
+from . import host
+from .models import check_model, model_input, model_stamp, open_encoder
+from .sockets import ENCODER, PATCH_FEATURES, choice, integer, socket, to_image, to_images
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CATEGORY = "llmseg/maps"
+
+
+class LLMSegExampleImage:
+    """A picture that comes with the package, so that every example runs anywhere."""
+
+    DESCRIPTION = "One of the packaged scenes, drawn in the world that the embedded model knows."
+    CATEGORY = "llmseg"
+    RETURN_TYPES = ("IMAGE",)
+    OUTPUT_TOOLTIPS = ("The scene.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"scene": choice(SCENE)}}
+
+    def execute(self, scene: str) -> tuple[Tensor]:
+        return (to_image(image_to_tensor(load_example(scene))),)
+
+
+class LLMSegLoadEncoder:
+    """Loads the CLIP that compares phrases with patches."""
+
+    DESCRIPTION = "Loads a CLIP: the embedded one, a file of the model folders, or an open_clip model by name."
+    CATEGORY = CATEGORY
+    RETURN_TYPES = (ENCODER,)
+    RETURN_NAMES = ("encoder",)
+    OUTPUT_TOOLTIPS = ("The CLIP, ready to run.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"model": model_input(), "activation": choice(ACTIVATION)}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, model: str | None) -> bool | str:
+        return check_model(model)
+
+    @classmethod
+    def IS_CHANGED(cls, model: str | None, activation: str | None) -> int:
+        return model_stamp(model)
+
+    def execute(self, model: str, activation: str) -> tuple[Encoder]:
+        return (open_encoder(model, activation),)
+
+
+class LLMSegEncodeImage:
+    """Looks at every patch of the picture."""
+
+    DESCRIPTION = "Encodes every patch of an image, in sliding windows. Independent of the class names."
+    CATEGORY = CATEGORY
+    RETURN_TYPES = (PATCH_FEATURES,)
+    RETURN_NAMES = ("patch_features",)
+    OUTPUT_TOOLTIPS = ("One vector per patch.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "encoder": socket(ENCODER, "The CLIP."),
+                "image": socket("IMAGE", "One or more pictures of one size."),
+                "attention": choice(ATTENTION),
+                "window": integer(WINDOW),
+                "stride": integer(STRIDE),
+                "resize": integer(RESIZE),
+            },
+            # Optional, so that files from before it was there still run.
+            "optional": {"scales": choice(SCALES)},
+        }
+
+    def execute(
+        self,
+        encoder: Encoder,
+        image: Tensor,
+        attention: str,
+        window: int,
+        stride: int,
+        resize: int,
+        scales: str = AUTO,
+    ) -> tuple[PatchFeatures]:
+        images = to_images(image)
+        tell_limits(encoder, images)
+        return (
+            build_patch_features(
+                encoder,
+                images,
+                attention=attention,
+                window=window,
+                stride=stride,
+                resize=resize,
+                scales=scales,
+                on_batch=host.report_steps(),
+            ),
+        )
+
+
+NODES = {
+    "LLMSegExampleImage": (LLMSegExampleImage, "Example Image"),
+    "LLMSegLoadEncoder": (LLMSegLoadEncoder, "Load CLIP Encoder"),
+    "LLMSegEncodeImage": (LLMSegEncodeImage, "Encode Image"),
+}

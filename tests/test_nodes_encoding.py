@@ -1,0 +1,69 @@
+"""Nodes that give a picture, a CLIP and patch features; which models a workflow may name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import import_nodes
+
+from llmseg.examples import load_example
+from llmseg.options import SCENE
+
+ENCODING: Any = import_nodes("encoding")
+MODELS: Any = import_nodes("models")
+
+
+@pytest.mark.parametrize("scene", SCENE.names)
+def test_example_image_is_an_image(scene: str) -> None:
+    (image,) = ENCODING.LLMSegExampleImage().execute(scene)
+    assert image.dtype == torch.float32
+    assert image.shape == (1, 192, 256, 3)
+    assert torch.equal((image[0] * 255).round().to(torch.uint8), torch.tensor(load_example(scene)))
+
+
+def test_progress_counts_windows_and_may_stop_the_node(host: Any) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        seen.append((done, total))
+        raise KeyboardInterrupt
+
+    host.use_headless(host.HeadlessHost(Path(), Path(), Path(), on_progress=stop))
+    (encoder,) = ENCODING.LLMSegLoadEncoder().execute("embedded", "auto")
+    with pytest.raises(KeyboardInterrupt):
+        ENCODING.LLMSegEncodeImage().execute(encoder, torch.rand(1, 192, 256, 3), "auto", -1, -1, -1, "one")
+    assert seen == [(15, 15)]
+
+
+def test_models_are_found_in_their_folders_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "mine.safetensors").write_bytes(b"x")
+    (folder / "notes.txt").write_bytes(b"x")
+    (tmp_path / "secret.safetensors").write_bytes(b"x")
+    monkeypatch.setenv("LLMSEG_MODELS", str(folder))
+    assert MODELS.list_model_files() == ["mine.safetensors"]
+    assert MODELS.resolve_model("mine.safetensors") == str((folder / "mine.safetensors").resolve())
+    assert MODELS.resolve_model("ViT-B-16/openai") == "ViT-B-16/openai"
+    validate = ENCODING.LLMSegLoadEncoder.VALIDATE_INPUTS
+    assert validate("mine.safetensors") is True
+    stamp = ENCODING.LLMSegLoadEncoder.IS_CHANGED("mine.safetensors", "auto")
+    os.utime(folder / "mine.safetensors", ns=(1, 1))
+    assert ENCODING.LLMSegLoadEncoder.IS_CHANGED("mine.safetensors", "auto") == 1 != stamp
+    assert [ENCODING.LLMSegLoadEncoder.IS_CHANGED(name, "auto") for name in (None, "embedded", "absent.pt")] == [
+        0,
+        0,
+        0,
+    ]
+    for bad in ("../secret.safetensors", str(tmp_path / "secret.safetensors"), "absent.pt"):
+        assert validate(bad) == f"no file {bad!r}; expected it in {folder}."
+
+
+@pytest.mark.parametrize("model", ["ViT-B-16//etc/passwd", "ViT-B-16/a/b", "http://x/y", "ViT-B-16/../x"])
+def test_a_workflow_cannot_name_a_path_as_a_tag(model: str) -> None:
+    problem = f"{model!r}; expected a file of the model folders, or name/tag."
+    assert ENCODING.LLMSegLoadEncoder.VALIDATE_INPUTS(model) == problem
