@@ -36,7 +36,7 @@ def test_progress_counts_windows_and_may_stop_the_node(host: Any) -> None:
     (encoder,) = ENCODING.LLMSegLoadEncoder().execute("embedded", "auto")
     with pytest.raises(KeyboardInterrupt):
         ENCODING.LLMSegEncodeImage().execute(encoder, torch.rand(1, 192, 256, 3), "auto", -1, -1, -1, "one")
-    assert seen == [(15, 15)]
+    assert seen == [(35, 35)]  # windows of 64 every 32
 
 
 def test_models_are_found_in_their_folders_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ KNOBS: dict[str, dict[str, Any]] = {
     "include_names": {"include_names": "no"},
     "attention": {"attention": "vanilla"},
     "window": {"window": 32},
-    "stride": {"stride": 32},
+    "stride": {"stride": 64},
     "resize": {"resize": 64},
     "scales": {"scales": "one"},
     "mode": {"mode": "lme"},
