@@ -190,8 +190,7 @@ class ClassMaps:
         classes, phrases: as in `TextBank`.
         size: pixels of the original image. (H, W)
         logit_scale: factor on `maps` before a softmax over classes.
-        mode: name of the assembly mode.
-        refiner: the encoder's own.
+        mode, refiner: names of the assembly mode and of the encoder's own refiner.
     """
 
     maps: Tensor
