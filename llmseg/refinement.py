@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["COLOUR", "DISTANCE", "REFINERS", "refine_bilaterally", "refine_maps"]
 
 FINER = 4  # points on each side of a patch
-RADIUS = 3  # patches looked at in every direction
+RADIUS = 5  # patches looked at in every direction
 COLOUR = 0.05  # standard deviation of the weights over colours, which are RGB in 0..1
-DISTANCE = 3.0  # the same over places, in patches
+DISTANCE = 5.0  # the same over places, in patches
 MOST_NUMBERS = 2**30  # of refined maps: 4 GB
 NUMBERS_PER_BAND = 2**23  # 32 MB, a few times over
 
