@@ -31,7 +31,7 @@ from .world import (
 )  # fmt: skip
 
 HALVES = 2
-EDGES = tuple((colour, distance) for colour in (0.03, 0.05, 0.1, 0.15) for distance in (1.0, 2.0, 3.0))
+EDGES = tuple((colour, distance) for colour in (0.03, 0.05, 0.1, 0.15) for distance in (1.0, 3.0, 5.0))
 WINDOWS = ((48, 24), (64, 64), (64, 48), (64, 32), (96, 96), (96, 72), (96, 48), (128, 64))
 SETTINGS = (
     Setting("off"),

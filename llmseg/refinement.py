@@ -89,10 +89,13 @@ def refine_maps(maps: ClassMaps, images: Tensor, refiner: str = AUTO) -> ClassMa
 
     Raises:
         UnknownNameError: no such refiner.
-        InputError: another number of images, or maps too large.
+        InputError: other images than those of the maps, or maps too large.
     """
     if len(images) != len(maps.maps):
         raise InputError(f"{len(images)} images; expected the {len(maps.maps)} of the maps.", place="image")
+    if tuple(images.shape[-2:]) != tuple(maps.size):
+        given, wanted = (f"{height} x {width}" for height, width in (images.shape[-2:], maps.size))
+        raise InputError(f"{given} pixels; expected the {wanted} of the maps.", place="image")
     return lookup(REFINERS, maps.refiner if refiner == AUTO else refiner, place="refiner")(maps, images)
 
 

@@ -128,7 +128,7 @@ def _from_description(
             words=None if described.get("words") is None else frozenset(described["words"]),
             names=tuple(described.get("names", ())),
             library=described.get("library", ""),
-            limits=" ".join(described.get("limits", "").split())[:MOST_LIMITS],
+            limits=_one_line(described.get("limits", ""))[:MOST_LIMITS],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
@@ -200,3 +200,8 @@ def _guess_activation(name: str) -> str:
 def _identity(name: str, fingerprint: str, activation: str) -> str:
     """What features and phrases must share to be comparable; the nonlinearity is as good as a weight."""
     return f"{name}@{fingerprint}+{activation}"
+
+
+def _one_line(text: str) -> str:
+    """Spaces collapsed, and nothing that would steer a terminal."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())

@@ -133,6 +133,11 @@ def test_other_images_are_refused(maps):
         refine_maps(maps, torch.zeros(1, 3, 32, 40))
 
 
+def test_a_picture_of_another_size_is_refused(maps):
+    with pytest.raises(InputError, match=r"^image: 40 x 32 pixels; expected the 32 x 40 of the maps\.$"):
+        refine_maps(maps, torch.zeros(2, 3, 40, 32))
+
+
 def test_maps_that_would_fill_the_memory_are_refused(maps, images):
     huge = replace(maps, maps=torch.zeros(()).expand(2, 171, 1024, 1024))
     with pytest.raises(InputError, match=r"^refiner: 171 classes on 1024 x 1024 patches are too many to refine"):

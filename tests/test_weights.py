@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from llmseg import options
+from llmseg import options, weights
 from llmseg.errors import ModelError, UnknownNameError
 from llmseg.vit import build_clip
 from llmseg.weights import FILE_SUFFIXES, read_weights
@@ -210,3 +210,7 @@ def test_a_checkpoint_that_lost_a_tensor_is_refused_when_built(tiny_clip, saved_
     assert str(caught.value) == (
         "model: 1 tensors missing or of another shape, first visual.ln_pre.bias; expected 74 as in OpenAI's layout."
     )
+
+
+def test_the_limits_of_a_strangers_model_cannot_steer_a_terminal():
+    assert weights._one_line("a\x1b[2J\nb\u202e  c") == "a[2J b c"

@@ -40,7 +40,7 @@ class Recipe:
     """What is trained, and how.
 
     Args:
-        stages: one after the other.
+        stages: kinds of batches, in the order in which they join.
         seed: of weights, scenes and captions.
         matrix_rate, rate: learning rates of Muon (matrices of the blocks) and AdamW (the rest).
         decay: weight decay.
