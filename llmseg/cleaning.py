@@ -5,36 +5,44 @@
 stays, with its reason. Phrases typed by a person (status "user") obey only `EXACT_RULES`.
 Cleaning twice changes nothing, and order never changes.
 
-Not here: the rules and their reasons (`cleaning_rules`), the words they look for (`unwanted`),
-parsing of replies.
+Not here: the rules (`cleaning_rules`), the words they look for and the reasons in words (`unwanted`),
+judging by an encoder (`affinity`), parsing of replies.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from .cleaning_rules import EXACT_RULES, RULES, CleaningLimits, Item, Names, is_not_visible
-from .folding import fold_words, plain_ascii
-from .types import Expansion, Phrase
+from .folding import fold, fold_words, plain_ascii
+from .options import SENTENCES
+from .types import ClassExpansion, Expansion, Phrase
+from .unwanted import FORMS
 
-__all__ = ["CLEANER_VERSION", "clean_expansion", "judge_expansion", "normalise_phrase", "report_cleaning"]
+__all__ = [
+    "CLEANER_VERSION", "clean_expansion", "judge_expansion", "known_nouns", "normalise_phrase", "report_cleaning",
+]  # fmt: skip
 
-CLEANER_VERSION = "1"  # goes up when the same list would come out differently
+CLEANER_VERSION = "2"  # goes up when the same list would come out differently
 
 LONGEST_WORTH_TIDYING = 400  # characters; what is longer is no phrase, and is dropped for its length
 
+SUFFIXED_WORDS, SUFFIXED_CHARACTERS = 5, 60  # a phrase and its class name may be this long
+
 _LOOKALIKES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2010": "-", "\u2011": "-", "_": " "})
+_TYPOGRAPHY = _LOOKALIKES | str.maketrans({"\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "_": "_"})
 _NUMBERING = re.compile(r"^(?:\(?\d{1,3}[.):]|[a-z][.)]|[-*+>#\u2022\u00b7\u2013\u2014]+)\s+")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|[(\[].*$")
+_OUTER_QUOTES = re.compile(r"""^(?:"([^"]*)"|`([^`]*)`|'((?:[^']|(?<=\w)'(?=\w))*)')$""")
 _ENDS = " \t\"'`*.,;:!?\u201c\u201d"
 
 
 def clean_expansion(expansion: Expansion, limits: CleaningLimits | None = None) -> Expansion:
-    """Tidy every phrase and drop those that break a rule.
+    """Tidy every phrase and drop those that break a rule; with `limits.suffix`, say what encoders read.
 
     Phrases dropped before stay dropped, with their reason.
 
@@ -46,7 +54,8 @@ def clean_expansion(expansion: Expansion, limits: CleaningLimits | None = None) 
     classes = tuple(
         replace(entry, subclasses=tuple(_tidy(phrase) for phrase in entry.subclasses)) for entry in expansion.classes
     )
-    return judge_expansion(replace(expansion, classes=classes), RULES, limits)
+    judged = judge_expansion(replace(expansion, classes=classes), RULES, limits)
+    return _add_suffixes(judged, limits.known) if limits and limits.suffix else judged
 
 
 def judge_expansion(expansion: Expansion, rules: Iterable[str], limits: CleaningLimits | None = None) -> Expansion:
@@ -62,7 +71,8 @@ def judge_expansion(expansion: Expansion, rules: Iterable[str], limits: Cleaning
     items = list(_items(expansion))
     reasons: dict[tuple[int, int], str] = {}
     for reason in rules:
-        for item in RULES[reason](items, names, limits):
+        judged = [item for item in items if reason not in FORMS[item.kind].exempt]
+        for item in RULES[reason](judged, names, limits):
             if not item.typed or reason in EXACT_RULES:
                 reasons[item.owner, item.position] = reason
         items = [item for item in items if (item.owner, item.position) not in reasons]
@@ -71,8 +81,8 @@ def judge_expansion(expansion: Expansion, rules: Iterable[str], limits: Cleaning
     classes = []
     for owner, entry in enumerate(expansion.classes):
         phrases = enumerate(entry.subclasses)
-        judged = tuple(_drop(phrase, reasons.get((owner, position), "")) for position, phrase in phrases)
-        classes.append(replace(entry, subclasses=judged))
+        left = tuple(_drop(phrase, reasons.get((owner, position), "")) for position, phrase in phrases)
+        classes.append(replace(entry, subclasses=left))
     return replace(expansion, classes=tuple(classes))
 
 
@@ -80,7 +90,9 @@ def report_cleaning(expansion: Expansion) -> list[tuple[str, str, str]]:
     """Class, phrase and reason of all that was dropped, and of what is kept although `not_visible` names it."""
     names = Names([entry.class_name for entry in expansion.classes])
     doubtful = {
-        (item.owner, item.position) for item in _items(expansion) if not item.typed and is_not_visible(item, names)
+        (item.owner, item.position)
+        for item in _items(expansion)
+        if not item.typed and "not_visible" not in FORMS[item.kind].exempt and is_not_visible(item, names)
     }
     return [
         (entry.class_name.name, phrase.text, phrase.reason if not phrase.kept else "not_visible")
@@ -90,27 +102,82 @@ def report_cleaning(expansion: Expansion) -> list[tuple[str, str, str]]:
     ]
 
 
-def normalise_phrase(text: str) -> str:
+def known_nouns(libraries: Iterable[Expansion]) -> frozenset[tuple[str, str]]:
+    """Single nouns that need no class name behind them, for `CleaningLimits.known`.
+
+    Args:
+        libraries: lists whose subclasses are well known: `library.load_library` of each of `library_names`.
+
+    Returns:
+        Folded name or alias of a class, and the one folded word of a subclass listed for it.
+    """
+    return frozenset(
+        (fold(wording), words[0])
+        for library in libraries
+        for entry in library.classes
+        for words in map(fold_words, entry.kept)
+        if len(words) == 1
+        for wording in (entry.class_name.name, *entry.class_name.aliases)
+    )
+
+
+def normalise_phrase(text: str, kind: str = "subclasses") -> str:
     """One phrase as it should have been written: lower case, no numbering, article, quotes or brackets.
+
+    Sentences (definitions, descriptions) lose only numbering and the quotes around the whole.
 
     >>> [normalise_phrase(text) for text in ("1. An SUV (Sport Utility Vehicle).", "Commercial_Jetliner ")]
     ['suv', 'commercial jetliner']
+    >>> normalise_phrase('2) "A  Dog (a pet)."', "definitions")
+    'A Dog (a pet).'
     """
     text = unicodedata.normalize("NFKC", text.encode("utf-8", "ignore").decode())  # JSON can hold lone surrogates
-    text = " ".join(text.translate(_LOOKALIKES).casefold().split())
-    if len(text) > LONGEST_WORTH_TIDYING:
-        return text
+    sentence = kind in SENTENCES
+    text = text.translate(_TYPOGRAPHY) if sentence else text.translate(_LOOKALIKES).casefold()
+    text = " ".join(text.split())
     before = None
-    while text != before:  # "1. - the dog" sheds one layer at a time
+    while text != before and len(text) <= LONGEST_WORTH_TIDYING:  # "1. - the dog" sheds one layer at a time
         before = text
-        text = _NUMBERING.sub("", text.lstrip())
-        text = _BRACKETS.sub(" ", text).strip(_ENDS)
-        text = " ".join(_ARTICLE.sub("", plain_ascii(text)).split())
+        text = _NUMBERING.sub("", text)
+        text = _OUTER_QUOTES.sub(r"\1\2\3", text).strip() if sentence else _bare(text)
     return text
 
 
+def _bare(text: str) -> str:
+    text = _BRACKETS.sub(" ", text).strip(_ENDS)
+    return " ".join(_ARTICLE.sub("", plain_ascii(text)).split())
+
+
+def _add_suffixes(expansion: Expansion, known: frozenset[tuple[str, str]]) -> Expansion:
+    """What encoders read for each subclass that does not name its class (C13); CHiLS (arXiv:2302.02551) does so."""
+    names = Names([entry.class_name for entry in expansion.classes])
+    classes = (
+        replace(entry, subclasses=tuple(_add_suffix(phrase, entry, own, known) for phrase in entry.subclasses))
+        for entry, own in zip(expansion.classes, names.wordings, strict=True)
+    )
+    return replace(expansion, classes=tuple(classes))
+
+
+def _add_suffix(
+    phrase: Phrase, entry: ClassExpansion, own: Sequence[tuple[str, ...]], known: frozenset[tuple[str, str]]
+) -> Phrase:
+    """A phrase with the class name behind it for encoders, unless it says what it is by itself."""
+    if phrase.status != "ok" or phrase.kind != "subclasses" or phrase.encoded:
+        return phrase
+    words = fold_words(phrase.text)
+    # The noun is enough: a corn dog says hot dog, an armchair says chair, a computer monitor says tv monitor.
+    heads = tuple(wording[-1] for wording in own if wording)
+    named = any(word.endswith(heads) for word in words)
+    well_known = len(words) == 1 and any(("".join(wording), words[0]) in known for wording in own)
+    longer = f"{phrase.text} {entry.class_name.wording}"
+    too_long = len(longer.split()) > SUFFIXED_WORDS or len(longer) > SUFFIXED_CHARACTERS
+    if named or well_known or too_long or not longer.isascii():
+        return phrase
+    return replace(phrase, encoded=longer)
+
+
 def _tidy(phrase: Phrase) -> Phrase:
-    return replace(phrase, text=normalise_phrase(phrase.text)) if phrase.status == "ok" else phrase
+    return replace(phrase, text=normalise_phrase(phrase.text, phrase.kind)) if phrase.status == "ok" else phrase
 
 
 def _drop(phrase: Phrase, reason: str) -> Phrase:
@@ -122,4 +189,4 @@ def _items(expansion: Expansion) -> Iterator[Item]:
         for position, phrase in enumerate(entry.subclasses):
             if phrase.kept:
                 words = fold_words(phrase.text[:LONGEST_WORTH_TIDYING])
-                yield Item(owner, position, phrase.text, words, "".join(words), phrase.status == "user")
+                yield Item(owner, position, phrase.text, words, "".join(words), phrase.status == "user", phrase.kind)

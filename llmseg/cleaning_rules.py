@@ -1,69 +1,57 @@
-"""The rules that drop subclasses: one small function and one reason for each.
+"""The rules that drop subclasses: one small function and one reason for each; `REASONS` tells them to people.
 
-    not_expanded      the class is kept whole: background, residual, or its policy says so
-    boilerplate       a remark about kinds instead of a kind: "such as", "various", "type of"
-    letters           anything but ASCII letters, digits within words, hyphens and apostrophes
-    length            more than 4 words, fewer than 2 or more than 40 characters
-    class_name        the class itself or its alias, in whatever number and spelling
-    other_class       another class or its alias
-    other_class_word  holds all words of another class: "backpack handbag" beside a class backpack
-    two_classes       proposed for two classes; stays where it ends with the class name
-    duplicate         the same wording as an earlier phrase of the class
-    near_duplicate    says no more than an earlier phrase: "tabby cat" after "tabby"
-    hypernym          a group that holds more than the class: "vehicle" for car
-    not_visible       cannot be seen in a photo: "wireless"; only reported, unless limits are strict
-    stereotype        people by occupation, origin or worth instead of clothing, pose or age
-    count             beyond the number that is kept
-    too_few           so few were left that the class does better alone
+They run in the order of `RULES`, each on what the earlier ones left, where `FORMS` does not exempt the kind
+of a phrase. No rule compares all pairs.
 
-They run in this order, each on what the earlier ones left. No rule compares all pairs.
-
-Not here: who calls them, and what becomes of a dropped phrase (`cleaning`). Nor rules that need an
-encoder (likeness to other classes, outliers): they belong between `stereotype` and `count`.
+Not here: who calls them, and what becomes of a dropped phrase (`cleaning`); encoders (`affinity`).
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from .folding import fold_words
+from .folding import fold_words, plain_ascii
 from .types import ClassName
-from .unwanted import BOILERPLATE, COLOURS, HYPERNYMS, NOT_VISIBLE, PEOPLE, PERSON_WORDS
+from .unwanted import BOILERPLATE, COLOURS, FORMS, HYPERNYMS, NOT_VISIBLE, PEOPLE, PERSON_WORDS, REASONS
 
-__all__ = ["COLLISION_RULES", "EXACT_RULES", "RULES", "CleaningLimits", "Item", "Names", "is_not_visible"]
+__all__ = [
+    "COLLISION_RULES", "EXACT_RULES", "LOCK_RULES", "RULES", "CleaningLimits", "Item", "Names", "explain_reason",
+    "is_not_visible",
+]  # fmt: skip
 
 EXACT_RULES = ("class_name", "other_class", "duplicate")
-COLLISION_RULES = (
-    "class_name", "other_class", "other_class_word", "two_classes", "duplicate", "near_duplicate", "too_few",
-)  # fmt: skip
+LOCK_RULES = ("class_name", "other_class", "other_class_word", "two_classes", "duplicate")
+COLLISION_RULES = (*LOCK_RULES, "near_duplicate", "too_few")
 
-_LETTERS = re.compile(r"[a-z0-9]+'?(?:[-' ][a-z0-9]+'?)*")
 _FILLERS = frozenset(("a", "an", "the", "of", "in", "on", "with", "and"))
 
 
 @dataclass(frozen=True)
 class CleaningLimits:
-    """How many phrases a class keeps, and how strict the doubtful rule is.
+    """How many phrases a class keeps, how strict the doubtful rule is, and what encoders read.
 
     Args:
         keep, keep_stuff: most phrases of a thing and of stuff.
         min_keep: with fewer than these a class stands alone.
-        strict: drop what cannot be seen instead of only reporting it.
+        strict: `not_visible` drops too, so that C1-C8, C11, C12, C16 and C18 hold; else it only reports.
+        suffix: encoders read the class name behind a subclass that does not name its class.
+        known: (class, phrase) keys of single nouns that need no suffix; see `cleaning.known_nouns`.
     """
 
     keep: int = 7
     keep_stuff: int = 5
     min_keep: int = 2
     strict: bool = False
+    suffix: bool = False
+    known: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True)
 class Item:
-    """A phrase that is still in use: where it stands, what it is compared by, whether a person typed it."""
+    """A phrase that is still in use: where it stands, what it is compared by, who typed it, what it is."""
 
     owner: int
     position: int
@@ -71,14 +59,18 @@ class Item:
     words: tuple[str, ...]
     key: str
     typed: bool
+    kind: str = "subclasses"
 
 
 class Names:
-    """The classes, found by key or by word."""
+    """The classes by what they are called, in English and as typed; found by key or by word."""
 
     def __init__(self, classes: Sequence[ClassName]) -> None:
         self.classes = classes
-        self.wordings = [[fold_words(text) for text in (entry.name, *entry.aliases)] for entry in classes]
+        self.wordings = [
+            [fold_words(text) for text in dict.fromkeys((entry.wording, entry.name, *entry.aliases))]
+            for entry in classes
+        ]
         self.words = [frozenset(word for wording in own for word in wording) for own in self.wordings]
         self.owners: dict[str, int] = {}
         self.by_rare_word: dict[str, list[tuple[int, frozenset[str]]]] = defaultdict(list)
@@ -99,6 +91,15 @@ class Names:
 
 
 Rule = Callable[[Sequence[Item], Names, CleaningLimits], Iterable[Item]]
+
+
+def explain_reason(reason: str) -> str:
+    """One line for people on why a phrase was dropped; a reason of somebody else's is its own explanation.
+
+    >>> explain_reason("unknown_word")
+    'holds a word that the model was never shown'
+    """
+    return REASONS.get(reason, reason)
 
 
 def is_not_visible(item: Item, names: Names) -> bool:
@@ -126,12 +127,12 @@ def _is_boilerplate(item: Item, names: Names) -> bool:
 
 
 def _has_odd_letters(item: Item, names: Names) -> bool:
-    words = item.text.replace("-", " ").split()
-    return not _LETTERS.fullmatch(item.text) or all(word.isdigit() for word in words)
+    return FORMS[item.kind].letters.fullmatch(plain_ascii(item.text)) is None
 
 
 def _has_wrong_length(item: Item, names: Names) -> bool:
-    return not (2 <= len(item.text) <= 40 and len(item.text.split()) <= 4)
+    fewest, most = FORMS[item.kind].characters
+    return not (fewest <= len(item.text) <= most and len(item.text.split()) <= FORMS[item.kind].words)
 
 
 def _is_class_name(item: Item, names: Names) -> bool:
@@ -213,34 +214,36 @@ def _not_visible(items: Sequence[Item], names: Names, limits: CleaningLimits) ->
 
 
 def _beyond_count(items: Sequence[Item], names: Names, limits: CleaningLimits) -> Iterator[Item]:
-    kept: Counter[int] = Counter()
+    kept: Counter[tuple[int, str]] = Counter()
     for item in items:
-        kept[item.owner] += 1
-        if kept[item.owner] > (limits.keep_stuff if names.classes[item.owner].role == "stuff" else limits.keep):
+        kept[item.owner, item.kind] += 1
+        most = limits.keep_stuff if names.classes[item.owner].role == "stuff" else limits.keep
+        if kept[item.owner, item.kind] > most:
             yield item
 
 
 def _too_few(items: Sequence[Item], names: Names, limits: CleaningLimits) -> Iterator[Item]:
-    kept = Counter(item.owner for item in items)
-    return (item for item in items if kept[item.owner] < limits.min_keep)
+    kept = Counter((item.owner, item.kind) for item in items)
+    least = {kind: 1 if form.may_be_alone else limits.min_keep for kind, form in FORMS.items()}
+    return (item for item in items if kept[item.owner, item.kind] < least[item.kind])
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "not_expanded": _each(_is_not_expanded),
-        "boilerplate": _each(_is_boilerplate),  # before length, so that a sentence gets the reason that explains it
-        "letters": _each(_has_odd_letters),
-        "length": _each(_has_wrong_length),
-        "class_name": _each(_is_class_name),
-        "other_class": _each(_is_other_class),
-        "other_class_word": _each(_holds_other_class),
-        "two_classes": _in_two_classes,
-        "duplicate": _duplicates,
-        "near_duplicate": _near_duplicates,
-        "hypernym": _each(_is_hypernym),
-        "not_visible": _not_visible,
-        "stereotype": _each(_is_stereotype),
-        "count": _beyond_count,
-        "too_few": _too_few,
+        "boilerplate": _each(_is_boilerplate),  # C12, before length: a sentence gets the reason that explains it
+        "letters": _each(_has_odd_letters),  # C3
+        "length": _each(_has_wrong_length),  # C4
+        "class_name": _each(_is_class_name),  # C5
+        "other_class": _each(_is_other_class),  # C6
+        "other_class_word": _each(_holds_other_class),  # C7
+        "two_classes": _in_two_classes,  # C8
+        "duplicate": _duplicates,  # C9
+        "near_duplicate": _near_duplicates,  # C9
+        "hypernym": _each(_is_hypernym),  # C10
+        "not_visible": _not_visible,  # C11
+        "stereotype": _each(_is_stereotype),  # C18
+        "count": _beyond_count,  # C16
+        "too_few": _too_few,  # C16
     }
 )

@@ -82,6 +82,10 @@ class Encoder:
         words = re.findall(r"[^\W_]+", phrase.lower()) or [phrase]
         return tuple(word for word in words if word not in self.words)
 
+    def fits(self, sentence: str) -> bool:
+        """Whether the model reads a sentence to its end."""
+        return len(self.tokenizer.encode(sentence)) + 2 <= self.tokenizer.context_length
+
     def encode_text(self, sentences: Sequence[str]) -> Tensor:
         """Unit embeddings of sentences. [N,D]
 

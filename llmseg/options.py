@@ -18,18 +18,24 @@ __all__ = [
     "ATTENTION",
     "AUTO",
     "AUTO_NUMBER",
+    "COUNT",
     "INCLUDE_NAMES",
+    "KIND",
     "LIBRARY",
     "MIN_AREA",
     "MODE",
     "MODEL",
     "MODE_TEMPERATURE",
     "NAME_WEIGHT",
+    "NETWORK",
     "OPACITY",
+    "PROFILE",
     "REFINER",
+    "REFRESH",
     "RESIZE",
     "SCALES",
     "SCENE",
+    "SENTENCES",
     "STRIDE",
     "TEMPERATURE",
     "TEMPLATES",
@@ -115,6 +121,7 @@ MODE_TEMPERATURE: Mapping[str, float] = MappingProxyType({"paper": 1.0, "blend":
 
 TEMPLATES = Choice(
     _table(
+        bare="the phrase itself",
         single="'a photo of a {}.'",
         captions6="six caption-like frames, with and without article",
         short7="the seven frames that CLIP's authors found to do nearly as well as eighty",
@@ -150,6 +157,42 @@ LIBRARY = Choice(
     ),
     default="auto",
     tooltip="Where subclasses come from.",
+)
+
+KIND = Choice(
+    _table(
+        subclasses="kinds that can be told apart in a photo (arXiv:2404.00701)",
+        synonyms="other words for the same thing (ITACLIP, arXiv:2411.12044)",
+        definitions="one sentence that defines the class (ITACLIP)",
+        descriptions="sentences on what the class looks like (CuPL, arXiv:2209.03320)",
+    ),
+    default="subclasses",
+    tooltip="What the language model is asked for.",
+)
+
+SENTENCES = frozenset(("definitions", "descriptions"))  # kinds whose phrases are whole sentences
+
+PROFILE = Choice(
+    MappingProxyType(
+        {
+            "openai": "api.openai.com, with the key in OPENAI_API_KEY",
+            "ollama": "Ollama on this machine, port 11434",
+            "llama.cpp": "llama-server on this machine, port 8080",
+            "lmstudio": "LM Studio on this machine, port 1234",
+        }
+    ),
+    default="ollama",
+    tooltip="Which language model service is asked. More of them can be named in llmseg.toml.",
+)
+
+NETWORK = Choice(
+    _table(
+        online="classes without a stored answer are asked",
+        offline="stored answers only; other classes keep their name alone",
+        frozen="stored answers only; a class without one is an error",
+    ),
+    default="online",
+    tooltip="Whether language models may be asked.",
 )
 
 MODEL = Choice(
@@ -197,6 +240,8 @@ REFINER = Choice(
     auto=True,
 )
 
+COUNT = Number(7, 1, 20, 1, "Most phrases that a class keeps of those that the language model proposes.")
+REFRESH = Number(0, 0, 1_000_000, 1, "Another number asks for new answers; those of the old number stay stored.")
 WINDOW = Number(AUTO_NUMBER, -1, 4096, 1, "Side of the sliding window in pixels. -1: the model's own; 0: whole image.")
 STRIDE = Number(
     AUTO_NUMBER, -1, 4096, 1, "Step of the sliding window in pixels. -1: the model's own; 0: half the window."

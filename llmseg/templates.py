@@ -15,6 +15,7 @@ __all__ = ["TEMPLATES", "fill_templates"]
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "bare": ("{}",),
         "single": ("a photo of a {}.",),
         "captions6": (
             "{}",

@@ -46,6 +46,7 @@ class ClassName:
         sense: a few words that tell meanings apart; empty when there is no doubt.
         role: thing, stuff, background or residual.
         policy: expand, or keep (never split into subclasses).
+        english: what encoders read, where the name is in another language; empty for the name itself.
     """
 
     name: str
@@ -53,6 +54,12 @@ class ClassName:
     sense: str = ""
     role: str = "thing"
     policy: str = "expand"
+    english: str = ""
+
+    @property
+    def wording(self) -> str:
+        """The name as encoders and language models read it."""
+        return self.english or self.name
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,11 @@ class ClassList:
     def names(self) -> tuple[str, ...]:
         """The class names in label order. [C]"""
         return tuple(entry.name for entry in self.classes)
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """The class names as encoders and language models read them. [C]"""
+        return tuple(entry.wording for entry in self.classes)
 
     @property
     def background(self) -> int | None:
@@ -80,13 +92,17 @@ class Phrase:
         text: the wording.
         status: ok, user (typed by a person) or dropped.
         reason: why it was dropped; empty otherwise.
-        source: who proposed it: library, text, file.
+        source: who proposed it: library, text, file, or an LLM.
+        kind: what it is to the class, a name in `options.KIND`.
+        encoded: what encoders read instead of the text; empty for the text itself.
     """
 
     text: str
     status: str = "ok"
     reason: str = ""
     source: str = ""
+    kind: str = "subclasses"
+    encoded: str = ""
 
     @property
     def kept(self) -> bool:
@@ -96,10 +112,19 @@ class Phrase:
 
 @dataclass(frozen=True)
 class ClassExpansion:
-    """A class and the subclasses proposed for it, dropped ones included."""
+    """A class and the subclasses proposed for it, dropped ones included.
+
+    Args:
+        class_name: the class.
+        subclasses: in the order in which they were proposed.
+        status: ok, or fallback where a language model was to be asked and gave no answer.
+        reason: why it is a fallback.
+    """
 
     class_name: ClassName
     subclasses: tuple[Phrase, ...] = ()
+    status: str = "ok"
+    reason: str = ""
 
     @property
     def kept(self) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import llmseg
-from llmseg.cleaning import clean_expansion
+from llmseg.cleaning import CLEANER_VERSION, clean_expansion, judge_expansion, known_nouns, report_cleaning
+from llmseg.cleaning_rules import RULES, CleaningLimits
 from llmseg.errors import InputError
 from llmseg.expansion import expand_from_library, expand_names
 from llmseg.folding import fold
@@ -62,6 +63,32 @@ def test_rules_hold(name: str) -> None:
         assert {phrase.source for phrase in entry.subclasses} <= {"library"}
         assert len(entry.class_name.sense.split()) <= 12
     assert sum(bool(entry.kept) for entry in library.classes) > 0.6 * len(library.classes)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_strictest_cleaning_finds_nothing(name: str) -> None:
+    library = load_library(name)
+    assert clean_expansion(library, CleaningLimits(strict=True)) == library
+    assert report_cleaning(library) == []
+
+
+def test_the_strictest_cleaning_of_the_drawings() -> None:
+    library = load_library(WORLD)
+    # A "hot dog" beside a group of dogs, or an "astronaut", is what the drawing shows; no group has a number of its own.
+    exempt = ("other_class_word", "stereotype", "count")
+    assert (
+        judge_expansion(library, [rule for rule in RULES if rule not in exempt], CleaningLimits(strict=True)) == library
+    )
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_with_suffixes_the_same_is_shown(name: str) -> None:
+    library = load_library(name)
+    suffixed = clean_expansion(library, CleaningLimits(suffix=True, known=known_nouns([library])))
+    assert [entry.kept for entry in suffixed.classes] == [entry.kept for entry in library.classes]
+    read = [(entry.class_name.name, item) for entry in suffixed.classes for item in entry.subclasses if item.encoded]
+    assert read
+    assert all(item.encoded == f"{item.text} {owner}" for owner, item in read)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -135,7 +162,7 @@ def test_provenance() -> None:
             "author": "this project",
             "source": f"tools/expansions/{name}.txt",
             "command": "python -m tools.expansions.build",
-            "cleaner_version": "1",
+            "cleaner_version": CLEANER_VERSION,
         }
 
 

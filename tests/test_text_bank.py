@@ -171,7 +171,7 @@ def test_unknown_templates_are_refused(encoder):
     with pytest.raises(UnknownNameError) as caught:
         build_text_bank(encoder, expand(bird=[]), "sinlge")
     assert str(caught.value) == (
-        "templates: unknown name 'sinlge'; expected one of single, captions6, short7. Did you mean 'single'?"
+        "templates: unknown name 'sinlge'; expected one of bare, single, captions6, short7. Did you mean 'single'?"
     )
 
 

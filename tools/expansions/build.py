@@ -172,7 +172,7 @@ def build(sources: Path, output: Path) -> dict[str, Expansion]:
         if path.stem not in LIBRARY.names:
             raise InputError(f"{path.stem!r} is no library; expected one named in LIBRARY.", place=path.name)
         ids, expansion = parse_source(read_text(path, place="source"), place=path.name)
-        built[path.stem] = clean_expansion(expansion)
+        built[path.stem] = clean_expansion(expansion, CleaningLimits(strict=True))
         data = format_library(path.stem, ids, built[path.stem])
         write_atomic(output / f"{path.stem}.json", data.encode())
     return built
