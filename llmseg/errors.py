@@ -4,6 +4,11 @@
       InputError            a value from the user or from a workflow is wrong
         UnknownNameError    not in a table; lists the table and suggests the nearest name
       ModelError            weights are missing or unusable
+      LLMError              a language model cannot be asked, or its replies cannot be used
+        MissingKeyError     no API key, or one that the endpoint refuses
+        QuotaError          the account has nothing left
+        ReplyError          replies that cannot be read
+        UnreachableError    no answer, or none in time
       WorkflowError         one or many problems of a graph, nothing was executed
       NodeError             a node failed while running; names its id and class
 
@@ -23,10 +28,15 @@ from typing import TypeVar
 
 __all__ = [
     "InputError",
+    "LLMError",
     "LLMSegError",
+    "MissingKeyError",
     "ModelError",
     "NodeError",
+    "QuotaError",
+    "ReplyError",
     "UnknownNameError",
+    "UnreachableError",
     "WorkflowError",
     "located",
     "lookup",
@@ -76,6 +86,26 @@ class UnknownNameError(InputError):
 
 class ModelError(LLMSegError):
     """Weights are missing or unusable."""
+
+
+class LLMError(LLMSegError):
+    """A language model cannot be asked, or its replies cannot be used."""
+
+
+class MissingKeyError(LLMError):
+    """No API key for a profile, or one that its endpoint refuses."""
+
+
+class QuotaError(LLMError):
+    """The account behind an API key has nothing left."""
+
+
+class ReplyError(LLMError):
+    """Replies that cannot be read, or that hold no answer."""
+
+
+class UnreachableError(LLMError):
+    """An endpoint does not answer, or not in time."""
 
 
 class WorkflowError(LLMSegError):

@@ -1,9 +1,9 @@
-"""Files that appear whole or not at all, and names made from content.
+"""Files that appear whole or not at all, names made from content, and the user's own folders.
 
 Every module that writes a file writes it through `write_atomic`; every cache key is a
-`content_hash`.
+`content_hash`; what two processes must not do at once is done under `try_lock`.
 
-Not here: what the files mean (`files`, `expansion`).
+Not here: what the files mean (`files`, `expansion`, `llm.stored`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,17 @@ import json
 import os
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import InputError
 
-__all__ = ["content_hash", "read_text", "write_atomic", "write_json"]
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+__all__ = ["content_hash", "read_text", "try_lock", "user_folder", "write_atomic", "write_json"]
+
+APPLICATION = "llmseg"
+DATA_VARIABLE = "LLMSEG_DATA"
 
 SHOWN_PATH = 200  # characters of a path in a message
 TEXT_LIMIT = 64 * 2**20  # bytes; a class list or an expansion is far below, a mistake far above
@@ -80,6 +87,43 @@ def read_text(path: Path, *, place: str) -> str:
     except (OSError, ValueError) as error:
         detail = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read {str(path)!r}: {detail}; expected a text file.", place=place) from error
+
+
+def user_folder(kind: str) -> Path:
+    """The user's own folder for what this program keeps; it may not exist yet.
+
+    Args:
+        kind: config, or data: the folder that `LLMSEG_DATA` names, else the platform's.
+    """
+    if kind == "data" and os.environ.get(DATA_VARIABLE):
+        return Path(os.environ[DATA_VARIABLE])
+    import platformdirs
+
+    folder = platformdirs.user_data_path if kind == "data" else platformdirs.user_config_path
+    return folder(APPLICATION, appauthor=False)
+
+
+def try_lock(path: Path) -> BaseFileLock | None:
+    """Lock a file against other processes and threads, or answer None where somebody else holds it.
+
+    The lock ends with `release()`, and with the process however that ends.
+
+    Raises:
+        InputError: the folder cannot be made or the file cannot be opened.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, thread_local=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise InputError(
+            f"cannot lock {_shown(path)}: {error.strerror}; expected a writable folder.", place="store"
+        ) from error
+    return lock
 
 
 def _shown(path: Path) -> str:

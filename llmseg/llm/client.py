@@ -1,0 +1,253 @@
+"""One request to one endpoint, by the `openai` client, with every way past the profile closed.
+
+The client may follow redirects, try again by itself, take its address, headers and proxies from the
+environment, and read a reply of any length. Here it is given a transport of ours instead: it sends
+to the profile's own address only, with the headers it needs only, adds the key at the last moment, and
+reads no more than the profile allows. So the client itself never knows the key.
+
+Not here: trying again (`asking`), what is in a body (`replies`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import LLMError, MissingKeyError, QuotaError, ReplyError, UnreachableError
+from .keys import Secret, read_key
+from .profiles import LanguageModel, Profile
+
+__all__ = ["BusyError", "Endpoint", "RefusedParameterError", "open_endpoint"]
+
+SENT_HEADERS = frozenset(("host", "content-type", "content-length", "accept", "connection", "user-agent"))
+OPTIONAL_PARAMETERS = ("temperature", "seed", "response_format")
+SHOWN = 200  # characters of an endpoint's complaint
+QUOTA_WORDS = ("insufficient_quota", "billing", "credit balance", "exceeded your current quota")
+
+
+class BusyError(LLMError):
+    """An endpoint that may answer later.
+
+    Args:
+        problem: what happened.
+        wait: seconds that it asked to wait; None where it did not say.
+        connected: whether there was a connection at all.
+    """
+
+    def __init__(self, problem: str, *, wait: float | None = None, connected: bool = True) -> None:
+        super().__init__(problem, place="llm")
+        self.wait = wait
+        self.connected = connected
+
+
+class RefusedParameterError(LLMError):
+    """A parameter that this model does not take; the request may be made without it."""
+
+    def __init__(self, parameter: str) -> None:
+        super().__init__(f"the endpoint refuses {parameter!r}.", place="llm")
+        self.parameter = parameter
+
+
+class Endpoint:
+    """An open connection to a language model; made by `open_endpoint`."""
+
+    def __init__(self, client: Any, language_model: LanguageModel, key: Secret) -> None:
+        self._client = client
+        self._profile = language_model.profile
+        self._model = language_model.model
+        self._key = key
+
+    async def complete(self, messages: Sequence[Mapping[str, str]], parameters: Mapping[str, Any]) -> str:
+        """The body of one chat completion, as it came, but for the key should it be repeated in it.
+
+        Raises:
+            BusyError: too many requests, a failure of the server, no connection, or no reply in time.
+            RefusedParameterError: one of `OPTIONAL_PARAMETERS` is not taken.
+            MissingKeyError, QuotaError, UnreachableError, ReplyError: nothing that waiting would mend.
+        """
+        import openai
+
+        request = self._client.chat.completions.with_raw_response.create(
+            model=self._model, messages=list(messages), **parameters
+        )
+        try:
+            reply = await asyncio.wait_for(request, self._profile.timeout)
+        except (asyncio.TimeoutError, openai.APITimeoutError):
+            raise BusyError(f"no reply in {self._profile.timeout:g} s.") from None
+        except openai.APIStatusError as error:
+            raise self._explain(error.response, parameters) from None
+        except openai.APIConnectionError as error:
+            raise self._explain_connection(error) from None
+        return self._key.hide(reply.http_response.content.decode("utf-8", "replace"))
+
+    def _explain_connection(self, error: Exception) -> LLMError:
+        """What a failed connection means; our own refusals come through as they are."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, LLMError):
+                return cause
+            if "ConnectError" in type(cause).__name__:
+                detail = self._key.hide(str(cause))[:SHOWN] or "no connection"
+                return BusyError(f"no connection to {_host(self._profile)} ({detail}).", connected=False)
+            cause = cause.__cause__ or cause.__context__
+        return BusyError(f"the connection to {_host(self._profile)} broke.")
+
+    def _explain(self, response: Any, parameters: Mapping[str, Any]) -> LLMError:
+        """What a status other than success means."""
+        status, profile, host = response.status_code, self._profile, _host(self._profile)
+        text = response.text
+        said = self._key.hide(_complaint(text))
+        detail = f" It says {said!r}." if said else ""
+        if 300 <= status < 400:
+            target = urlsplit(response.headers.get("location", "")).hostname or "elsewhere"
+            return UnreachableError(
+                f"{host} redirects to {target[:SHOWN]!r}; expected an answer. Put the final address into base_url.",
+                place="llm",
+            )
+        if status == 402 or (status in (403, 429) and any(word in text.lower() for word in QUOTA_WORDS)):
+            return QuotaError(
+                f"the account of {profile.name!r} has no quota left.{detail} Check its billing.", place="llm"
+            )
+        if status in (401, 403):
+            return MissingKeyError(
+                f"{host} refuses the key of {profile.name!r} ({status}). {_key_remedy(profile)}", place="llm"
+            )
+        if status in (408, 409, 425, 429) or status >= 500:
+            return BusyError(f"{host} answered {status}.{detail}", wait=_wait(response.headers))
+        if status in (400, 422) and (parameter := _refused(text, parameters)):
+            return RefusedParameterError(parameter)
+        if status == 404:
+            return LLMError(f"{host} knows no model {self._model!r}.{detail} Name one that it serves.", place="llm")
+        return LLMError(f"{host} answered {status}.{detail}", place="llm")
+
+
+@asynccontextmanager
+async def open_endpoint(language_model: LanguageModel) -> AsyncIterator[Endpoint]:
+    """Connect to a language model.
+
+    Raises:
+        MissingKeyError: the profile has no key.
+    """
+    import openai
+
+    profile, key = language_model.profile, read_key(language_model.profile)
+    http: Any = _http_library()
+    wire = http.AsyncHTTPTransport(trust_env=False, limits=http.Limits(max_connections=profile.concurrency))
+    async with openai.DefaultAsyncHttpxClient(
+        transport=_guarded(http, wire, profile, key), follow_redirects=False, trust_env=False, timeout=profile.timeout
+    ) as connection:
+        client = openai.AsyncOpenAI(
+            base_url=profile.base_url, api_key="none", max_retries=0, timeout=profile.timeout, http_client=connection
+        )
+        yield Endpoint(client, language_model, key)
+
+
+def _http_library() -> Any:
+    """The HTTP library that the installed `openai` speaks: httpx2 since version 3, httpx before."""
+    import openai
+
+    base = openai.DefaultAsyncHttpxClient.__mro__[1]
+    return importlib.import_module(base.__module__.partition(".")[0])
+
+
+def _guarded(http: Any, wire: Any, profile: Profile, key: Secret) -> Any:
+    """The transport between the client and the wire."""
+    allowed = http.URL(profile.base_url)
+
+    class Capped(http.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for part in self.stream:
+                size += len(part)
+                if size > profile.reply_bytes:
+                    raise _too_long(profile)
+                yield part
+
+        async def aclose(self) -> None:
+            await self.stream.aclose()
+
+    class Guard(http.AsyncBaseTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any:
+            url = request.url
+            if (url.scheme, url.host, url.port) != (allowed.scheme, allowed.host, allowed.port):
+                raise UnreachableError(f"a request to {url.host!r}; expected {allowed.host!r} only.", place="llm")
+            headers = [(name, value) for name, value in request.headers.items() if name.lower() in SENT_HEADERS]
+            headers.append(("accept-encoding", "identity"))
+            if key.reveal():
+                headers.append(("authorization", f"Bearer {key.reveal()}"))
+            # A request of its own: errors carry the other one about, and it never has the key.
+            sent = http.Request(
+                request.method, url, headers=headers, stream=request.stream, extensions=request.extensions
+            )
+            response = await wire.handle_async_request(sent)
+            if response.headers.get("content-encoding", "identity") != "identity":
+                await response.aclose()
+                raise ReplyError("a compressed reply, which was not asked for.", place="llm")
+            response.stream = Capped(response.stream)
+            return response
+
+        async def aclose(self) -> None:
+            await wire.aclose()
+
+    return Guard()
+
+
+def _too_long(profile: Profile) -> ReplyError:
+    return ReplyError(f"a reply of more than {profile.reply_bytes} bytes; expected a few thousand.", place="llm")
+
+
+def _key_remedy(profile: Profile) -> str:
+    if profile.key_variable:
+        return f"Set {profile.key_variable} to a valid key."
+    if profile.key_file:
+        return f"Put a valid key into {profile.key_file!r}."
+    return f"Name a key by key_variable under [profiles.{profile.name}] in llmseg.toml."
+
+
+def _host(profile: Profile) -> str:
+    return urlsplit(profile.base_url).hostname or profile.base_url
+
+
+def _complaint(text: str) -> str:
+    """The sentence in an error body, or its start."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    error = value.get("error", value) if isinstance(value, dict) else None
+    said = error.get("message", "") if isinstance(error, dict) else error if isinstance(error, str) else text
+    return " ".join(str(said).split())[:SHOWN].rstrip(".")
+
+
+def _refused(text: str, parameters: Mapping[str, Any]) -> str:
+    """The optional parameter that a 400 speaks of, the first in the order in which they are given up."""
+    words = text.lower()
+    named = [name for name in OPTIONAL_PARAMETERS if name in parameters and name in words]
+    if not named and "response_format" in parameters and ("schema" in words or "grammar" in words):
+        return "response_format"
+    return named[0] if named else ""
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server asks to wait, as a number or as a date."""
+    text = headers.get("retry-after", "").strip()
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,216 @@
+"""Answers that were paid for, kept: one readable JSON file a class and request, shared by all processes.
+
+    answers/<model>/<kind>/<class>-<key>.json    what was asked, the answer, and where it came from
+    replies/<id>.json                            bodies as they came, once their answers are stored
+    inbox/<id>.json                              bodies whose answers are not stored yet
+    locks/<key>.lock                             a class that some process is asking for now
+    endpoints/<key>.json                         parameters that an endpoint refuses
+
+A body is written to the inbox before anybody reads it; whoever comes next, after a crash too, takes
+the answers out of it. A key names what was asked, never the other classes: an answer outlives them.
+
+Not here: asking (`asking`), the folder of the user (`store.user_folder`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, ReplyError
+from ..store import content_hash, read_text, try_lock, user_folder, write_json
+from .kinds import KINDS, PROMPT_VERSION
+from .profiles import LanguageModel
+from .questions import Answer, Context, Question
+from .replies import Message, match_answers, read_message
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+__all__ = ["AnswerStore", "Settled"]
+
+logger = logging.getLogger("llmseg")
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a body held: answers by position of the question, what is wrong with the rest, and the message."""
+
+    answers: dict[int, Answer] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    message: Message = field(default_factory=lambda: Message(""))
+
+
+class AnswerStore:
+    """The answers of one language model.
+
+    Args:
+        language_model: who answers.
+        root: folder of the store; None for that of the user.
+    """
+
+    def __init__(self, language_model: LanguageModel, root: Path | None = None) -> None:
+        self.root = root or user_folder("data")
+        self._who = {"base_url": language_model.profile.base_url, "model": language_model.model}
+        self._folder = self.root / "answers" / f"{_slug(language_model.model)}-{content_hash(self._who)[:8]}"
+        self._endpoint = self.root / "endpoints" / f"{content_hash(self._who)[:16]}.json"
+
+    def key(self, question: Question, context: Context) -> str:
+        """What an answer is found by, as 64 hex digits."""
+        return content_hash(SCHEMA, PROMPT_VERSION, self._who, asdict(question), _shared(context))
+
+    def get(self, question: Question, context: Context) -> Answer | None:
+        """A stored answer, None where there is none that can be read."""
+        path = self._path(question, self.key(question, context))
+        if not path.is_file():
+            return None
+        stored = _read(path)
+        try:
+            return _answer(stored["answer"])
+        except (KeyError, TypeError):
+            logger.warning("%s cannot be read; the class is asked again.", path)
+            return None
+
+    def put(self, question: Question, context: Context, answer: Answer, source: Mapping[str, object]) -> None:
+        """Keep an answer, with what it was asked by and where it came from."""
+        key = self.key(question, context)
+        record = {
+            "schema": SCHEMA, "key": key, "asked": _plain(question), "context": _shared(context),
+            "answer": _plain(answer), "source": {**self._who, "prompt": PROMPT_VERSION, **source},
+        }  # fmt: skip
+        write_json(self._path(question, key), record)
+
+    def claim(self, question: Question, context: Context) -> BaseFileLock | None:
+        """The right to ask a question, None while another process has it."""
+        return try_lock(self.root / "locks" / f"{self.key(question, context)[:32]}.lock")
+
+    def release(self, lock: BaseFileLock, *, answered: bool) -> None:
+        """Give the right back; the file goes where an answer makes it useless."""
+        if answered:  # while still held: who gets hold of a removed file looks for the answer first, and finds it
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
+        lock.release()
+
+    def receive(self, body: str, questions: Sequence[Question], context: Context, sent: Mapping[str, object]) -> Path:
+        """Write down a body as it came, before anybody reads it.
+
+        Returns:
+            The file in the inbox, for `settle`.
+        """
+        record = {
+            "schema": SCHEMA, **self._who, "received": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "sent": dict(sent), "context": _shared(context),
+            "questions": [_plain(question) for question in questions], "body": body,
+        }  # fmt: skip
+        path = self.root / "inbox" / f"{content_hash(record, time.time_ns())[:32]}.json"
+        write_json(path, record)
+        return path
+
+    def settle(self, path: Path) -> Settled:
+        """Store what a body of the inbox answers, and file the body."""
+        settled = Settled()
+        with suppress(KeyError, TypeError):  # a file that is no record of ours holds no answers
+            settled = self._store_answers(_read(path), path.stem)
+        with suppress(OSError):  # another process was quicker
+            (self.root / "replies").mkdir(parents=True, exist_ok=True)
+            path.replace(self.root / "replies" / path.name)
+        return settled
+
+    def _store_answers(self, record: Mapping[str, Any], reply: str) -> Settled:
+        questions, context = [_question(item) for item in record["questions"]], _context(record["context"])
+        try:
+            message = read_message(record["body"])
+        except ReplyError as error:
+            return Settled(problems=[error.problem])
+        answers, problems = match_answers(message.text, questions)
+        source = {"reply": reply, "answered_by": message.model, "received": record["received"]}
+        for position, answer in answers.items():
+            self.put(questions[position], context, answer, source)
+        return Settled(answers, problems, message)
+
+    def recover(self) -> int:
+        """Store the answers of bodies that a killed process left behind; how many bodies there were."""
+        waiting = [path for path in self._inbox() if {key: _read(path).get(key) for key in self._who} == self._who]
+        for path in waiting:
+            self.settle(path)
+        return len(waiting)
+
+    def refused(self) -> tuple[str, ...]:
+        """Parameters of a request that the endpoint is known to refuse for this model."""
+        listed = _read(self._endpoint).get("refused", []) if self._endpoint.is_file() else []
+        return tuple(item for item in listed if isinstance(item, str)) if isinstance(listed, list) else ()
+
+    def note_refused(self, parameter: str) -> None:
+        """Remember a refused parameter."""
+        write_json(self._endpoint, {**self._who, "refused": sorted({*self.refused(), parameter})})
+
+    def _inbox(self) -> Iterator[Path]:
+        folder = self.root / "inbox"
+        yield from sorted(folder.glob("*.json")) if folder.is_dir() else ()
+
+    def _path(self, question: Question, key: str) -> Path:
+        return self._folder / question.kind / f"{_slug(question.name)}-{key[:16]}.json"
+
+
+def _slug(text: str) -> str:
+    """A text as part of a file name that every system takes."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "class"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object from disk; anything else, a file that just went included, is an empty one."""
+    try:
+        value = json.loads(read_text(path, place="store"))
+    except (InputError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _shared(context: Context) -> dict[str, Any]:
+    """What of a context an answer depends on; the other classes are not part of it, so that it outlives them."""
+    return {"domain": context.domain, "language": context.language, "refresh": context.refresh}
+
+
+def _plain(record: Question | Answer) -> dict[str, Any]:
+    """A record as JSON, without what is empty."""
+    return {name: value for name, value in asdict(record).items() if value not in ("", (), 0)}
+
+
+def _build(kind: type[Any], value: Mapping[str, Any]) -> Any:
+    known = {field.name for field in fields(kind)}
+    return kind(**{name: _tuples(item) for name, item in value.items() if name in known})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _question(value: Mapping[str, Any]) -> Question:
+    question: Question = _build(Question, value)
+    if question.kind not in KINDS or not isinstance(question.name, str):
+        raise TypeError(question.kind)
+    return question
+
+
+def _context(value: Mapping[str, Any]) -> Context:
+    context: Context = _build(Context, {"vocabulary": [], **value})
+    return context
+
+
+def _answer(value: Mapping[str, Any]) -> Answer:
+    answer: Answer = _build(Answer, value)
+    texts = (answer.sense, answer.policy, answer.failure, *answer.phrases, *answer.reasons)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a text is missing")
+    return answer
