@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "InputError": "errors",
     "LLMSegError": "errors",
+    "LLMError": "errors",
     "ModelError": "errors",
     "NodeError": "errors",
     "UnknownNameError": "errors",
@@ -29,7 +30,7 @@ _HOMES = {
     "TextBank": "types",
     "parse_names": "names",
     "expand_names": "expansion",
-    "format_expansion": "expansion",
+    "format_expansion": "expansion_text",
     "load_expansion": "expansion",
     "save_expansion": "expansion",
     "Encoder": "encoder",

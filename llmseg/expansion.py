@@ -1,35 +1,30 @@
 """`ClassList` -> `Expansion`: which phrases stand for each class.
 
-Sources: a shipped library, an expansion saved as JSON, or plain text with one class a line
-
-    dog: poodle, beagle
-    car: taxi, van        # anything behind a hash is a remark
-
-`format_expansion` prints that same text, so what a person reads can be pasted back.
+Sources: a shipped library, an expansion saved as JSON, or text in any form that `expansion_text` reads.
 
 Class names are found whatever their case, number, hyphens or spelling. Lists of a library were written
 for other neighbours than the user's, so they are judged again among the user's classes.
 
-Not here: asking a language model; the rules (`cleaning_rules`); dropping words that an encoder does not
-know (`text_bank`).
+Not here: asking a language model (`llm_expansion`); forms of text (`expansion_text`); the rules
+(`cleaning_rules`); dropping words that an encoder does not know (`text_bank`).
 """
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .cleaning import judge_expansion
+from .cleaning import clean_expansion, judge_expansion
 from .cleaning_rules import COLLISION_RULES, EXACT_RULES
 from .errors import InputError, UnknownNameError
-from .folding import fold
+from .expansion_text import parse_expansion_json, read_phrases
+from .folding import fold, plain_ascii
 from .library import SCHEMA, choose_library, expansion_from_json, library_index, load_library
-from .names import clean_phrase
-from .options import LIBRARY
+from .options import KIND, LIBRARY
 from .store import read_text, write_json
-from .types import ClassExpansion, ClassList, Expansion, Phrase
+from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
 
 __all__ = [
     "expand_from_library",
@@ -37,10 +32,12 @@ __all__ = [
     "expand_names",
     "expand_with",
     "expansion_to_json",
-    "format_expansion",
+    "foreign_names",
     "load_expansion",
     "save_expansion",
 ]
+
+logger = logging.getLogger("llmseg")
 
 
 def expand_names(classes: ClassList, source: str = "auto", own_library: str = "") -> Expansion:
@@ -89,6 +86,12 @@ def expand_from_library(classes: ClassList, library: str = "auto", own_library: 
     """
     if library not in LIBRARY.names:
         raise UnknownNameError(library, LIBRARY.names, place="library")
+    if foreign := foreign_names(classes):
+        logger.warning(
+            "class names in another script: %s; encoders read English. Write the English names, or ask a language "
+            "model, which translates.",
+            ", ".join(map(repr, foreign[:5])),
+        )
     if library == "off":
         return _collect(classes, {}, EXACT_RULES, source="off")
     if library == "auto":
@@ -96,7 +99,7 @@ def expand_from_library(classes: ClassList, library: str = "auto", own_library: 
     entries, index = load_library(library).classes, library_index(library)
     known: dict[str, Sequence[Phrase]] = {}
     for entry in classes.classes:
-        keys = (fold(wording) for wording in (entry.name, *entry.aliases))
+        keys = (fold(wording) for wording in _wordings(entry))
         position = next((index[key] for key in keys if key in index), None)
         known[entry.name] = () if position is None else entries[position].subclasses
     return _collect(classes, known, COLLISION_RULES, source=f"library {library}")
@@ -105,28 +108,39 @@ def expand_from_library(classes: ClassList, library: str = "auto", own_library: 
 def expand_from_text(classes: ClassList, text: str) -> Expansion:
     """Read subclasses from JSON or from lines `class: subclass, subclass`.
 
-    JSON is either a saved expansion or `{"dog": ["poodle", "beagle"]}`.
+    Any form that `expansion_text.read_phrases` knows; a language model's reply is cleaned by all rules.
 
     Raises:
         InputError: not readable, or a line for a class that was not asked for.
     """
-    if text.lstrip().startswith(("{", "[")):
-        listed = _phrases_from_json(text)
-        source = "file"
-    else:
-        listed = _phrases_from_lines(text)
-        source = "text"
-    wordings = [(w, entry.name) for entry in classes.classes for w in (entry.name, *entry.aliases)]
+    listed, source = read_phrases(text)
+    wordings = [(w, entry.name) for entry in classes.classes for w in _wordings(entry)]
     # As typed goes first, for people who ask for both "hot dog" and "hotdog".
     owners = {fold(wording): name for wording, name in reversed(wordings)}
     exact = {wording.casefold(): name for wording, name in wordings}
+    by_position = dict(zip(listed, classes.names, strict=False)) if source == "lists" else {}
     known: dict[str, list[Phrase]] = {}
     for name, phrases in listed.items():
         owner = exact.get(name.casefold()) or owners.get(fold(name))
+        if owner is None and len(by_position) == len(classes.names):
+            # SCLIP's lists have a line for each class, which need not begin with its name.
+            owner, phrases = by_position[name], [Phrase(name, "user", source="text"), *phrases]
+        if owner is None and source == "lists":
+            raise InputError(
+                f"no class is called {name!r}; expected lines 'class: subclass, subclass', or one list for each of the "
+                f"{len(classes.names)} classes.",
+                place="subclasses",
+            )
         if owner is None:
             raise UnknownNameError(name, classes.names, place="subclasses")
         known.setdefault(owner, []).extend(phrases)
-    return _collect(classes, known, EXACT_RULES, source=source)
+    expansion = _collect(classes, known, EXACT_RULES, source=source)
+    return clean_expansion(expansion) if source == "reply" else expansion
+
+
+def foreign_names(classes: ClassList) -> tuple[str, ...]:
+    """Names that no encoder reads: letters of another script, and no English wording given."""
+    return tuple(entry.name for entry in classes.classes if not plain_ascii(entry.wording).isascii())
 
 
 def load_expansion(path: Path) -> Expansion:
@@ -135,12 +149,17 @@ def load_expansion(path: Path) -> Expansion:
     Raises:
         InputError: missing, not JSON, not an expansion, or one without classes.
     """
-    expansion = expansion_from_json(_parse_json(read_text(path, place="expansion"), path.name), place=path.name)
+    value = parse_expansion_json(read_text(path, place="expansion"), path.name)
+    expansion = expansion_from_json(value, place=path.name)
     if not expansion.classes:
         raise InputError("no class in 'classes'; expected one or more.", place=path.name)
     known = {entry.class_name.name: entry.subclasses for entry in expansion.classes}
     judged = _collect(expansion.class_list, known, EXACT_RULES, source=path.name)
-    return replace(judged, provenance=expansion.provenance)
+    classes = tuple(
+        replace(entry, status=read.status, reason=read.reason)
+        for entry, read in zip(judged.classes, expansion.classes, strict=True)
+    )
+    return Expansion(classes, expansion.provenance)
 
 
 def save_expansion(expansion: Expansion, path: Path) -> None:
@@ -158,66 +177,29 @@ def expansion_to_json(expansion: Expansion) -> dict[str, object]:
     }
 
 
-def format_expansion(expansion: Expansion) -> str:
-    """One line per class that a person can read.
-
-    `expand_from_text` reads it back, unless a wording holds one of its own marks: `:`, `,` or `#`.
-
-    >>> from llmseg.names import parse_names
-    >>> print(format_expansion(expand_from_text(parse_names("dog, sky"), "dog: poodle, beagle")))
-    dog: poodle, beagle
-    sky:
-    """
-    lines = []
-    for entry in expansion.classes:
-        dropped = [f"{item.text} ({item.reason})" for item in entry.subclasses if not item.kept]
-        remark = f"  # dropped: {', '.join(dropped)}" if dropped else ""
-        lines.append(f"{entry.class_name.name}: {', '.join(entry.kept)}".rstrip() + remark)
-    return "\n".join(lines)
-
-
 def _class_to_json(entry: ClassExpansion) -> dict[str, object]:
     name = entry.class_name
-    return {
+    listed: dict[str, object] = {
         "name": name.name,
         "aliases": list(name.aliases),
         "sense": name.sense,
         "role": name.role,
         "policy": name.policy,
-        "subclasses": [
-            {"text": item.text, "status": item.status, "reason": item.reason, "source": item.source}
-            for item in entry.subclasses
-        ],
     }
+    # What is said of few classes is written for those only: people read these files.
+    rare = {"english": name.english, "status": entry.status.removeprefix("ok"), "reason": entry.reason}
+    listed |= {key: text for key, text in rare.items() if text}
+    return {**listed, "subclasses": [_phrase_to_json(phrase) for phrase in entry.subclasses]}
 
 
-def _phrases_from_lines(text: str) -> dict[str, list[Phrase]]:
-    listed: dict[str, list[Phrase]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        line = line.split("#")[0].strip()
-        if not line:
-            continue
-        name, colon, rest = line.partition(":")
-        if not colon or not name.strip():
-            raise InputError(f"line {number}, {line[:40]!r}; expected 'class: subclass, subclass'.", place="subclasses")
-        texts = [clean_phrase(part) for part in rest.split(",")]
-        listed.setdefault(clean_phrase(name), []).extend(Phrase(item, "user", source="text") for item in texts if item)
-    return listed
+def _phrase_to_json(phrase: Phrase) -> dict[str, str]:
+    listed = {"text": phrase.text, "status": phrase.status, "reason": phrase.reason, "source": phrase.source}
+    listed |= {} if phrase.kind == KIND.default else {"kind": phrase.kind}
+    return {**listed, **({"encoded": phrase.encoded} if phrase.encoded else {})}
 
 
-def _phrases_from_json(text: str) -> dict[str, list[Phrase]]:
-    value = _parse_json(text, "subclasses")
-    if isinstance(value, dict) and "classes" not in value:
-        value = {"classes": [{"name": name, "subclasses": items} for name, items in value.items()]}
-    expansion = expansion_from_json(value, place="subclasses")
-    return {entry.class_name.name: list(entry.subclasses) for entry in expansion.classes}
-
-
-def _parse_json(text: str, place: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not valid JSON ({error}); expected an expansion.", place=place) from error
+def _wordings(entry: ClassName) -> tuple[str, ...]:
+    return (entry.name, *([entry.english] if entry.english else ()), *entry.aliases)
 
 
 def _collect(

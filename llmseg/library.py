@@ -19,7 +19,7 @@ from typing import Any
 from .errors import InputError, UnknownNameError
 from .folding import fold
 from .names import check_classes, clean_phrase
-from .options import LIBRARY
+from .options import KIND, LIBRARY
 from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
 
 __all__ = [
@@ -141,9 +141,11 @@ def _read_class(entry: object, *, place: str) -> ClassExpansion:
         sense=_text(entry, "sense", place, default=""),
         role=_one_of(entry, "role", ROLES, place),
         policy=_one_of(entry, "policy", POLICIES, place),
+        english=_text(entry, "english", place, default=""),
     )
     subclasses = tuple(_read_phrase(item, place) for item in _list(entry, "subclasses", place))
-    return ClassExpansion(class_name, subclasses)
+    status, reason = _one_of(entry, "status", ("ok", "fallback"), place), _text(entry, "reason", place, default="")
+    return ClassExpansion(class_name, subclasses, status, reason)
 
 
 def _read_phrase(item: object, place: str) -> Phrase:
@@ -156,6 +158,8 @@ def _read_phrase(item: object, place: str) -> Phrase:
         status=_one_of(item, "status", STATUSES, place),
         reason=_text(item, "reason", place, default=""),
         source=_text(item, "source", place, default="file"),
+        kind=_one_of(item, "kind", tuple(KIND.names), place),
+        encoded=_text(item, "encoded", place, default=""),
     )
 
 

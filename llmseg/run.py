@@ -13,6 +13,7 @@ import importlib.util
 import io
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -179,7 +180,9 @@ def _to_prompt(workflow: Workflow, definitions: dict[str, NodeDefinition], repor
 
 
 def _use_host(nodes: ModuleType, options: argparse.Namespace, reporter: Reporter) -> dict[str, Path]:
-    """Give the nodes their folders and device; returns the folder behind each kind of file."""
+    """Give the nodes their folders, device and network; returns the folder behind each kind of file."""
+    if options.offline or options.frozen:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # what the libraries that download models go by
     beside = Path(options.workflow).parent / "input"
     roots = {
         "input": options.input_dir or (beside if beside.is_dir() else Path.cwd()),
@@ -193,6 +196,8 @@ def _use_host(nodes: ModuleType, options: argparse.Namespace, reporter: Reporter
             temp_folder=roots["temp"],
             device=options.device,
             on_progress=reporter.progress,
+            workflow_folder=None if options.workflow == "-" else Path(options.workflow).parent,
+            network="frozen" if options.frozen else "offline" if options.offline else "",
             trusted_files=frozenset(_typed_files(options.set)),
         )
     )
@@ -241,6 +246,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--temp-dir", type=Path, metavar="DIR", help="root of previews (default: temp in the output folder)")
     add("--device", default="cpu", metavar="DEVICE", help="torch device, such as cpu, cuda or mps (default: cpu)")
+    add("--offline", action="store_true", help="no network: stored answers of language models, model files at hand")
+    add("--frozen", action="store_true", help="no network, and an answer that is not stored is an error")
     add("--check", action="store_true", help="only validate: every problem at once, nothing executed")
     add("--print-prompt", action="store_true", help="only print the API form")
     add("--object-info", type=Path, metavar="FILE", help="a server's /object_info, for node classes not installed here")

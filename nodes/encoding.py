@@ -14,7 +14,7 @@ from llmseg.options import ACTIVATION, ATTENTION, AUTO, RESIZE, SCALES, SCENE, S
 from llmseg.patch_features import build_patch_features
 from llmseg.types import PatchFeatures
 
-from . import host
+from . import progress
 from .models import check_model, model_input, model_stamp, open_encoder
 from .sockets import ENCODER, PATCH_FEATURES, choice, integer, socket, to_image, to_images
 
@@ -113,7 +113,7 @@ class LLMSegEncodeImage:
                 stride=stride,
                 resize=resize,
                 scales=scales,
-                on_batch=host.report_steps(),
+                on_batch=progress.report_steps(),
             ),
         )
 

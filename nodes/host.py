@@ -1,10 +1,10 @@
 """The program that the nodes run in: ComfyUI, or the headless runner.
 
 The host is ComfyUI if and only if its server is running in this process. That its modules can be
-imported proves nothing: a checkout may merely be on the path. Nodes ask here for folders, progress,
-interruption and the device, and never look at the host themselves.
+imported proves nothing: a checkout may merely be on the path. Nodes ask here for folders, the network
+and the device, and never look at the host themselves.
 
-Not here: file names (`naming`), reading or writing images (`core`, the output nodes).
+Not here: progress and stopping (`progress`), file names (`naming`), images (`core`, the output nodes).
 Sources: ComfyUI 0.8 `folder_paths`, `comfy.utils`, `comfy.model_management`.
 """
 
@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from llmseg.errors import InputError
+from llmseg.llm import read_configuration
 
 from .naming import SaveTarget, fill_tokens, next_number
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 ROOTS = ("input", "output", "temp")
 MODEL_KINDS = ("llmseg", "clip_vision", "text_encoders", "clip")  # ComfyUI's names for model folders
 MODELS_VARIABLE = "LLMSEG_MODELS"
+PACK_WORKFLOWS = Path(__file__).parent.parent / "workflows"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class HeadlessHost:
         save_metadata: whether images carry the prompt and the workflow.
         trusted_files: files that the person typed on the command line, as the workflow now names
             them; the only ones that may lie outside the roots.
+        workflow_folder: where the workflow lies; None where it comes from a stream.
+        network: whether language models may be asked, a name in `options.NETWORK`; empty for what the
+            user's configuration says.
     """
 
     input_folder: Path
@@ -53,21 +58,8 @@ class HeadlessHost:
     on_progress: Callable[[int, int], None] | None = None
     save_metadata: bool = True
     trusted_files: frozenset[Path] = frozenset()
-
-
-class ProgressBar:
-    """Counts the steps of one node and tells the host."""
-
-    def __init__(self, total: int, report: Callable[[int, int], object] | None) -> None:
-        self.total = total
-        self.done = 0
-        self._report = report
-
-    def update(self, n: int = 1) -> None:
-        """Add `n` steps; raises where the host was told to stop."""
-        self.done = min(self.total, self.done + n)
-        if self._report is not None:
-            self._report(self.done, self.total)
+    workflow_folder: Path | None = None
+    network: str = ""
 
 
 _headless = HeadlessHost(Path("input"), Path("output"), Path("temp"))
@@ -105,6 +97,22 @@ def input_path(name: str, *, place: str = "image") -> Path:
     return _inside(kind or "input", bare, place=place, expected="a file")
 
 
+def lock_path(name: str) -> Path:
+    """Find a file that belongs to a workflow: in the input folder, else beside the workflow, else where it would be.
+
+    In ComfyUI, which does not tell where a workflow lies, the second place is that of the pack's own workflows.
+
+    Raises:
+        InputError: the path leaves its folder, links followed.
+    """
+    path = input_path(name, place="lock_file")
+    beside = PACK_WORKFLOWS if in_comfyui() else _headless.workflow_folder
+    if path.is_file() or beside is None:
+        return path
+    other = _resolve(beside, name, "workflow", place="lock_file", expected="a file")
+    return other if other.is_file() else path
+
+
 def list_inputs(extensions: Collection[str]) -> list[str]:
     """Names of the files directly in the input folder that end in one of `extensions`, sorted."""
     folder = _root("input")
@@ -128,7 +136,7 @@ def save_target(prefix: str, root: str = "output", width: int = 0, height: int =
     """
     folder, subfolder, stem = _split_prefix(prefix, root, width, height)
     if in_comfyui():
-        save_path = _comfy("folder_paths").get_save_image_path
+        save_path = comfy_module("folder_paths").get_save_image_path
         where, stem, counter, subfolder, _ = save_path(prefix, str(_root(root)), width, height)
         return SaveTarget(Path(where), stem, counter, subfolder, root)
     try:
@@ -152,29 +160,14 @@ def allow_prefix(prefix: str | None, root: str = "output") -> bool | str:
         return error.problem
 
 
-def progress(total: int) -> ProgressBar:
-    """A bar for `total` steps; updating it is also where a stopped run ends."""
-    if in_comfyui():
-        return ProgressBar(total, _comfy("comfy.utils").ProgressBar(total).update_absolute)
-    return ProgressBar(total, _headless.on_progress)
+def network() -> str:
+    """Whether language models may be asked, a name in `options.NETWORK`."""
+    return ("" if in_comfyui() else _headless.network) or read_configuration().network
 
 
-def report_steps() -> Callable[[int, int], None]:
-    """A callback (done, total) that drives a progress bar; it raises where the host was told to stop."""
-    bar: ProgressBar | None = None
-
-    def report(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or progress(total)
-        bar.update(done - bar.done)
-
-    return report
-
-
-def check_interrupted() -> None:
-    """Raise where ComfyUI's user pressed stop; in a shell Ctrl-C arrives by itself."""
-    if in_comfyui():
-        _comfy("comfy.model_management").throw_exception_if_processing_interrupted()
+def headless() -> HeadlessHost:
+    """What the runner decided; in ComfyUI nobody did."""
+    return _headless
 
 
 def torch_device() -> torch.device:
@@ -182,7 +175,7 @@ def torch_device() -> torch.device:
     import torch
 
     if in_comfyui():
-        chosen: torch.device = _comfy("comfy.model_management").get_torch_device()
+        chosen: torch.device = comfy_module("comfy.model_management").get_torch_device()
         return chosen
     try:
         # Allocating is the one test that holds for every kind of device.
@@ -204,7 +197,7 @@ def model_folders() -> list[Path]:
     if not in_comfyui():
         listed = os.environ.get(MODELS_VARIABLE, "").split(os.pathsep)
         return [Path(folder) for folder in listed if folder] or [Path("models", "llmseg")]
-    paths = _comfy("folder_paths")
+    paths = comfy_module("folder_paths")
     paths.add_model_folder_path("llmseg", str(Path(paths.models_dir, "llmseg")))
     known = [kind for kind in MODEL_KINDS if kind in paths.folder_names_and_paths]
     return list(dict.fromkeys(Path(folder) for kind in known for folder in paths.get_folder_paths(kind)))
@@ -213,7 +206,7 @@ def model_folders() -> list[Path]:
 def metadata_enabled() -> bool:
     """Whether saved images may carry the prompt and the workflow."""
     if in_comfyui():
-        return not _comfy("comfy.cli_args").args.disable_metadata
+        return not comfy_module("comfy.cli_args").args.disable_metadata
     return _headless.save_metadata
 
 
@@ -226,22 +219,28 @@ def _split_prefix(prefix: str, root: str, width: int = 0, height: int = 0) -> tu
     return _inside(root, subfolder, place="filename_prefix", expected="a name", shown=prefix), subfolder, stem
 
 
-def _comfy(module: str) -> ModuleType:
+def comfy_module(module: str) -> ModuleType:
+    """A module of ComfyUI, where its server runs."""
     return importlib.import_module(module)
 
 
 def _root(kind: str) -> Path:
     if in_comfyui():
-        return Path(_comfy("folder_paths").get_directory_by_type(kind))
+        return Path(comfy_module("folder_paths").get_directory_by_type(kind))
     folder: Path = getattr(_headless, f"{kind}_folder")
     return folder
 
 
 def _inside(kind: str, name: str, *, place: str, expected: str, shown: str = "") -> Path:
-    """Resolve `name` below a root; `shown` is what the message quotes instead."""
+    """Resolve `name` below one of the roots."""
+    return _resolve(_root(kind), name, kind, place=place, expected=expected, shown=shown)
+
+
+def _resolve(folder: Path, name: str, kind: str, *, place: str, expected: str, shown: str = "") -> Path:
+    """Resolve `name` below a folder that people call `kind`; `shown` is what the message quotes instead."""
     wanted = f"expected {expected} inside it."
     try:
-        root = _root(kind).resolve()
+        root = folder.resolve()
         path = (root / name).resolve()
         os.fsencode(shown or name)
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a lone surrogate, a zero byte

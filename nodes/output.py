@@ -16,7 +16,7 @@ from llmseg.pipeline import SegmentOptions, segment
 from llmseg.rendering import draw_results, format_areas
 from llmseg.types import LabelMap
 
-from . import host
+from . import host, progress
 from .models import check_model, model_input, open_encoder
 from .sockets import LABEL_MAP, choice, decimal, socket, switch, text, to_image, to_images, to_mask
 
@@ -185,7 +185,9 @@ class LLMSegSegment:
         options = SegmentOptions(mode=mode, threshold=threshold, min_area=min_area)
         expansion = expand_with(parse_names(class_names), library, subclasses, encoder.library)
         images = to_images(image)
-        result = segment(images, class_names, expansion, encoder=encoder, options=options, on_batch=host.report_steps())
+        result = segment(
+            images, class_names, expansion, encoder=encoder, options=options, on_batch=progress.report_steps()
+        )
         return result, to_image(draw_results(result, images)), format_areas(result)
 
 

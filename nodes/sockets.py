@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CLASS_NAMES = "LLMSEG_CLASS_NAMES"
 EXPANSION = "LLMSEG_EXPANSION"
+LLM = "LLMSEG_LLM"
 ENCODER = "LLMSEG_ENCODER"
 TEXT_BANK = "LLMSEG_TEXT_BANK"
 PATCH_FEATURES = "LLMSEG_PATCH_FEATURES"
@@ -30,15 +31,15 @@ def socket(kind: str, tooltip: str) -> Input:
     return kind, {"tooltip": tooltip}
 
 
-def choice(option: Choice) -> Input:
+def choice(option: Choice, *, advanced: bool = False) -> Input:
     """A combo over a table of `llmseg.options`."""
-    return option.choices, {"default": option.default, "tooltip": option.help}
+    return option.choices, {"default": option.default, "tooltip": option.help, **_advanced(advanced)}
 
 
-def integer(option: Number) -> Input:
+def integer(option: Number, *, advanced: bool = False) -> Input:
     """A whole number with the limits of `llmseg.options`."""
     limits = {"min": int(option.minimum), "max": int(option.maximum), "step": int(option.step)}
-    return "INT", {"default": int(option.default), **limits, "tooltip": option.tooltip}
+    return "INT", {"default": int(option.default), **limits, "tooltip": option.tooltip, **_advanced(advanced)}
 
 
 def decimal(option: Number) -> Input:
@@ -47,14 +48,19 @@ def decimal(option: Number) -> Input:
     return "FLOAT", {"default": option.default, **limits, "tooltip": option.tooltip}
 
 
-def text(default: str, tooltip: str, *, multiline: bool = False) -> Input:
+def text(default: str, tooltip: str, *, multiline: bool = False, advanced: bool = False) -> Input:
     """A line or a field of text."""
-    return "STRING", {"default": default, "multiline": multiline, "tooltip": tooltip}
+    return "STRING", {"default": default, "multiline": multiline, "tooltip": tooltip, **_advanced(advanced)}
 
 
-def switch(default: bool, tooltip: str) -> Input:
+def switch(default: bool, tooltip: str, *, advanced: bool = False) -> Input:
     """A yes or no."""
-    return "BOOLEAN", {"default": default, "tooltip": tooltip}
+    return "BOOLEAN", {"default": default, "tooltip": tooltip, **_advanced(advanced)}
+
+
+def _advanced(wanted: bool) -> dict[str, bool]:
+    """What makes a frontend fold an input away."""
+    return {"advanced": True} if wanted else {}
 
 
 def to_images(image: torch.Tensor) -> torch.Tensor:

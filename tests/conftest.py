@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,6 +54,60 @@ def host(tmp_path: Path) -> Iterator[Any]:
     before = module.use_headless(module.HeadlessHost(*folders))
     yield module
     module.use_headless(before)
+
+
+class Interrupted(Exception):
+    """What the stand-in for ComfyUI raises where its user pressed stop."""
+
+
+@pytest.fixture
+def comfyui(host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Small stand-ins for the modules of a running ComfyUI, with roots of their own."""
+    calls = SimpleNamespace(bars=[], interrupted=False, registered=[])
+    root = tmp_path / "comfy"
+    for kind in ("input", "output", "temp"):
+        (root / kind).mkdir(parents=True)
+    folders = {"clip_vision": [str(root / "cv")], "vae": [str(root / "vae")]}
+
+    def add_model_folder_path(kind: str, folder: str) -> None:
+        folders.setdefault(kind, []).append(folder)
+
+    def get_save_image_path(prefix: str, output: str, width: int, height: int) -> tuple[Any, ...]:
+        assert (width, height) == (6, 4)
+        return output, prefix, 42, "", prefix
+
+    class Bar:
+        def __init__(self, total: int) -> None:
+            calls.bars.append((0, total))
+
+        def update_absolute(self, value: int, total: int) -> None:
+            calls.bars.append((value, total))
+
+    modules: dict[str, dict[str, Any]] = {
+        "server": {"PromptServer": SimpleNamespace(instance=object())},
+        "folder_paths": {
+            "models_dir": str(root / "models"),
+            "folder_names_and_paths": folders,
+            "add_model_folder_path": add_model_folder_path,
+            "get_folder_paths": folders.__getitem__,
+            "get_directory_by_type": lambda kind: str(root / kind),
+            "get_save_image_path": get_save_image_path,
+        },
+        "comfy": {},
+        "comfy.utils": {"ProgressBar": Bar},
+        "comfy.model_management": {
+            "get_torch_device": lambda: __import__("torch").device("meta"),
+            "processing_interrupted": lambda: calls.interrupted,
+            "InterruptProcessingException": Interrupted,
+        },
+        "comfy.cli_args": {"args": SimpleNamespace(disable_metadata=True)},
+    }
+    for name, members in modules.items():
+        module = ModuleType(name)
+        module.__dict__.update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    calls.root = root
+    return calls
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,6 @@ def test_examples_are_true(name: str) -> None:
 
 def test_there_are_examples_to_run() -> None:
     finder = doctest.DocTestFinder()
-    names = ("llmseg.names", "llmseg.templates", "llmseg.expansion", "llmseg.files")
+    names = ("llmseg.names", "llmseg.templates", "llmseg.expansion_text", "llmseg.files")
     counts = [sum(len(test.examples) for test in finder.find(importlib.import_module(name))) for name in names]
     assert all(counts)

@@ -14,10 +14,10 @@ from llmseg.expansion import (
     expand_names,
     expand_with,
     expansion_to_json,
-    format_expansion,
     load_expansion,
     save_expansion,
 )
+from llmseg.expansion_text import format_expansion
 from llmseg.library import expansion_from_json, library_classes, library_names, load_library
 from llmseg.names import parse_names
 from llmseg.types import Expansion

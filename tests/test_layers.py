@@ -13,10 +13,12 @@ import llmseg
 ROOT = Path(llmseg.__file__).parent
 ORDER = [
     "errors", "options", "defaults", "types", "store", "names", "templates",
-    "folding", "unwanted", "cleaning_rules", "cleaning", "library", "expansion",
-    "tokenizer", "attention", "clip_config", "vit", "checkpoint", "weights", "encoder", "text_bank", "patch_features", "scores", "assembly",
+    "folding", "unwanted", "cleaning_rules", "cleaning", "library", "llm", "expansion_text", "expansion",
+    "expansion_edits", "interview", "second_looks", "llm_expansion",
+    "tokenizer", "attention", "clip_config", "vit", "checkpoint", "weights", "encoder", "text_bank", "affinity",
+    "patch_features", "scores", "assembly",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
-    "graph", "evaluation", "reporting", "run",
+    "graph", "evaluation", "reporting", "expand", "run",
 ]  # fmt: skip
 
 
@@ -62,8 +64,9 @@ def test_graph_knows_nothing_of_segmentation() -> None:
         assert house_units(path) <= {"errors", "graph"}, path.name
 
 
-def test_nobody_imports_run() -> None:
-    assert [path.name for path in ROOT.rglob("*.py") if "run" in house_units(path)] == []
+@pytest.mark.parametrize("command", ["run", "expand"])
+def test_nobody_imports_a_command(command: str) -> None:
+    assert [path.name for path in ROOT.rglob("*.py") if command in house_units(path)] == []
 
 
 @pytest.mark.parametrize("stranger", ["nodes", "comfy", "folder_paths", "server", "tools", "benchmarks"])

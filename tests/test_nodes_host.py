@@ -23,59 +23,6 @@ def change(host: Any, **values: Any) -> None:
     host.use_headless(dataclasses.replace(now, **values))
 
 
-@pytest.fixture
-def comfyui(host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Small stand-ins for the modules of a running ComfyUI, with roots of their own."""
-    calls = SimpleNamespace(bars=[], interrupted=False, registered=[])
-    root = tmp_path / "comfy"
-    for kind in ("input", "output", "temp"):
-        (root / kind).mkdir(parents=True)
-    folders = {"clip_vision": [str(root / "cv")], "vae": [str(root / "vae")]}
-
-    def add_model_folder_path(kind: str, folder: str) -> None:
-        folders.setdefault(kind, []).append(folder)
-
-    def get_save_image_path(prefix: str, output: str, width: int, height: int) -> tuple[Any, ...]:
-        assert (width, height) == (6, 4)
-        return output, prefix, 42, "", prefix
-
-    class Bar:
-        def __init__(self, total: int) -> None:
-            calls.bars.append((0, total))
-
-        def update_absolute(self, value: int, total: int) -> None:
-            calls.bars.append((value, total))
-
-    def throw() -> None:
-        if calls.interrupted:
-            raise KeyError("stopped")
-
-    modules: dict[str, dict[str, Any]] = {
-        "server": {"PromptServer": SimpleNamespace(instance=object())},
-        "folder_paths": {
-            "models_dir": str(root / "models"),
-            "folder_names_and_paths": folders,
-            "add_model_folder_path": add_model_folder_path,
-            "get_folder_paths": folders.__getitem__,
-            "get_directory_by_type": lambda kind: str(root / kind),
-            "get_save_image_path": get_save_image_path,
-        },
-        "comfy": {},
-        "comfy.utils": {"ProgressBar": Bar},
-        "comfy.model_management": {
-            "get_torch_device": lambda: torch.device("meta"),
-            "throw_exception_if_processing_interrupted": throw,
-        },
-        "comfy.cli_args": {"args": SimpleNamespace(disable_metadata=True)},
-    }
-    for name, members in modules.items():
-        module = ModuleType(name)
-        module.__dict__.update(members)
-        monkeypatch.setitem(sys.modules, name, module)
-    calls.root = root
-    return calls
-
-
 def test_host_is_comfyui_only_while_its_server_runs(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "server", raising=False)
     assert not host.in_comfyui()
@@ -245,18 +192,7 @@ def test_save_target_refuses_a_zero_byte_and_a_file_in_the_way(host: Any, tmp_pa
         host.save_target("a/x")
 
 
-def test_progress_reports_and_stops_at_the_total(host: Any) -> None:
-    seen: list[tuple[int, int]] = []
-    host.progress(3).update()  # no listener
-    change(host, on_progress=lambda done, total: seen.append((done, total)))
-    bar = host.progress(3)
-    bar.update()
-    bar.update(5)
-    assert seen == [(1, 3), (3, 3)]
-
-
 def test_device_and_metadata_are_the_chosen_ones(host: Any) -> None:
-    host.check_interrupted()
     assert (host.torch_device(), host.metadata_enabled()) == (torch.device("cpu"), True)
     change(host, device="meta", save_metadata=False)
     assert (host.torch_device(), host.metadata_enabled()) == (torch.device("meta"), False)
@@ -282,14 +218,6 @@ def test_comfyui_answers_while_it_runs(host: Any, comfyui: SimpleNamespace) -> N
     assert host.list_inputs((".png",)) == ["a.png"]
     assert host.torch_device() == torch.device("meta")
     assert not host.metadata_enabled()
-    bar = host.progress(2)
-    bar.update()
-    bar.update()
-    assert comfyui.bars == [(0, 2), (1, 2), (2, 2)]
-    host.check_interrupted()
-    comfyui.interrupted = True
-    with pytest.raises(KeyError, match="stopped"):
-        host.check_interrupted()
     assert host.model_folders() == [root / "models" / "llmseg", root / "cv"]
 
 

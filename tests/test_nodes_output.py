@@ -103,7 +103,10 @@ def test_segment_reads_own_subclasses_as_expand_does() -> None:
     (image,) = import_nodes("encoding").LLMSegExampleImage().execute("park")
     with pytest.raises(InputError) as error:
         OUTPUT.LLMSegSegment().execute(image, "dog, sky", "embedded", "off", "auto", 0.0, 0.0, "poodle, beagle")
-    assert str(error.value) == "subclasses: line 1, 'poodle, beagle'; expected 'class: subclass, subclass'."
+    assert str(error.value) == (
+        "subclasses: no class is called 'poodle'; expected lines 'class: subclass, subclass', "
+        "or one list for each of the 2 classes."
+    )
 
 
 def test_size_tokens_of_a_prefix_are_filled(labels: LabelMap, host: Any, tmp_path: Path) -> None:

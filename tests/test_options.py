@@ -60,7 +60,19 @@ def scene_files() -> Collection[str]:
     return {name for name in names if not name.endswith("_labels")}
 
 
-# A new `Choice` must be entered here. The two without a table: yes and no, and the names of models.
+def kind_table() -> Collection[str]:
+    from llmseg.llm.kinds import KINDS
+
+    return set(KINDS) - {"translate", "refill", "critic"}  # which serve the others
+
+
+def profile_table() -> Collection[str]:
+    from llmseg.llm import PROFILES
+
+    return PROFILES
+
+
+# A new `Choice` must be entered here. Those without a table: yes and no, the network, and the names of models.
 IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "ATTENTION": attention_table,
     "MODE": mode_table,
@@ -70,6 +82,9 @@ IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "ACTIVATION": activation_table,
     "LIBRARY": library_files,
     "SCENE": scene_files,
+    "KIND": kind_table,
+    "PROFILE": profile_table,
+    "NETWORK": lambda: ("online", "offline", "frozen"),
     "INCLUDE_NAMES": lambda: ("yes", "no"),
     "MODEL": lambda: options.MODEL.names,
 }

@@ -1,0 +1,134 @@
+"""Text -> phrases by class name, in every form that people and language models write.
+
+    dog: poodle, beagle          a class a line; anything behind a hash is a remark
+    person, person in shirt      no colon anywhere: SCLIP's lists, the name first
+    {"dog": ["poodle"]}          JSON, or a saved expansion
+    Sure! ```json {"items": ...  a reply of a language model, fences and prose around it
+
+Not here: whose classes these are (`expansion`), which phrases are good (`cleaning`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .errors import InputError, ReplyError
+from .library import expansion_from_json
+from .llm.replies import parse_json
+from .names import clean_phrase
+from .types import Expansion, Phrase
+
+__all__ = ["format_expansion", "parse_expansion_json", "read_phrases"]
+
+Phrases = dict[str, list[Phrase]]
+
+NAME_KEYS = ("name", "class", "class_name", "id")
+LIST_KEYS = ("subclasses", "synonyms", "descriptions", "phrases")
+
+
+def read_phrases(text: str) -> tuple[Phrases, str]:
+    """Phrases by class name as written, and what kind of source this is: text, lists, file or reply.
+
+    Phrases of a reply are proposals, to be cleaned; those typed in lines are a person's.
+
+    Raises:
+        InputError: not readable; the message names the line or the entry.
+    """
+    if text.lstrip().startswith(("{", "[")):
+        return _from_json(parse_expansion_json(text, "subclasses")), "file"
+    if "{" in text:
+        try:
+            return _from_reply(parse_json(text)), "reply"
+        except ReplyError as error:
+            raise InputError(
+                f"{error.problem} Give lines 'class: subclass, subclass' or JSON.", place="subclasses"
+            ) from None
+    lines = [(number, line.split("#")[0].strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [(number, line) for number, line in lines if line]
+    if any(":" in line for _, line in lines):
+        return _from_lines(lines), "text"
+    return _from_lists(lines), "lists"
+
+
+def parse_expansion_json(text: str, place: str) -> Any:
+    """Any JSON value.
+
+    Raises:
+        InputError: not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not valid JSON ({error}); expected an expansion.", place=place) from error
+
+
+def format_expansion(expansion: Expansion, remarks: Sequence[str] = ()) -> str:
+    """One line per class that a person can read, after remarks; `read_phrases` reads it back.
+
+    Unless a wording holds one of its own marks: `:`, `,` or `#`.
+
+    >>> from llmseg.types import ClassExpansion, ClassName
+    >>> dog = ClassExpansion(ClassName("dog"), (Phrase("poodle"), Phrase("cat", "dropped", "other_class")))
+    >>> print(format_expansion(Expansion((dog, ClassExpansion(ClassName("sky"))))))
+    dog: poodle  # dropped: cat (other_class)
+    sky:
+    """
+    lines = [f"# {remark}" for remark in remarks]
+    for entry in expansion.classes:
+        dropped = [f"{item.text} ({item.reason})" for item in entry.subclasses if not item.kept]
+        remarks = [f"read as {entry.class_name.english}"] if entry.class_name.english else []
+        remarks += [f"fallback: {entry.reason}"] if entry.status == "fallback" else []
+        remarks += [f"dropped: {', '.join(dropped)}"] if dropped else []
+        remark = f"  # {'; '.join(remarks)}" if remarks else ""
+        lines.append(f"{entry.class_name.name}: {', '.join(entry.kept)}".rstrip() + remark)
+    return "\n".join(" ".join(line.splitlines()) for line in lines)
+
+
+def _from_lines(lines: Sequence[tuple[int, str]]) -> Phrases:
+    listed: Phrases = {}
+    for number, line in lines:
+        name, colon, rest = line.partition(":")
+        if not colon or not name.strip():
+            raise InputError(f"line {number}, {line[:40]!r}; expected 'class: subclass, subclass'.", place="subclasses")
+        listed.setdefault(clean_phrase(name), []).extend(_typed(rest))
+    return listed
+
+
+def _from_lists(lines: Sequence[tuple[int, str]]) -> Phrases:
+    """SCLIP's form: the first phrase of a line is the class, or the class by another name."""
+    listed: Phrases = {}
+    for number, line in lines:
+        names = _typed(line)
+        if not names:
+            raise InputError(f"line {number}, {line[:40]!r}; expected 'class, phrase, phrase'.", place="subclasses")
+        listed.setdefault(names[0].text, []).extend(names[1:])
+    return listed
+
+
+def _typed(text: str) -> list[Phrase]:
+    texts = [clean_phrase(part) for part in text.split(",")]
+    return [Phrase(item, "user", source="text") for item in texts if item]
+
+
+def _from_json(value: Any) -> Phrases:
+    if isinstance(value, dict) and "classes" not in value:
+        value = {"classes": [{"name": name, "subclasses": items} for name, items in value.items()]}
+    expansion = expansion_from_json(value, place="subclasses")
+    return {entry.class_name.name: list(entry.subclasses) for entry in expansion.classes}
+
+
+def _from_reply(value: Any) -> Phrases:
+    """A language model's JSON: items under any of the usual keys, or lists by class."""
+    items = value.get("items", value.get("classes")) if isinstance(value, dict) else None
+    if isinstance(items, list):
+        pairs = [(_pick(item, NAME_KEYS), _pick(item, LIST_KEYS)) for item in items if isinstance(item, Mapping)]
+        value = {name: phrases for name, phrases in pairs if isinstance(name, str)}
+    listed = _from_json(value)
+    return {name: [replace(phrase, source="reply") for phrase in phrases] for name, phrases in listed.items()}
+
+
+def _pick(item: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((item[key] for key in keys if key in item), [])

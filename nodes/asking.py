@@ -1,0 +1,187 @@
+"""Nodes that ask: which language model, and for what.
+
+Not here: keys and addresses (`llmseg.llm.configuration`), files and edits of what came back (`expansion`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from llmseg.affinity import STRICT_MARGIN, judge_affinity, report_affinity
+from llmseg.encoder import Encoder
+from llmseg.errors import InputError
+from llmseg.expansion import expand_with, load_expansion
+from llmseg.expansion_edits import hold_lock
+from llmseg.expansion_text import format_expansion
+from llmseg.interview import ENGLISH, AskOptions
+from llmseg.llm import PROFILES, LanguageModel, find_model, read_configuration
+from llmseg.llm_expansion import Asked, ask_expansion
+from llmseg.options import COUNT, KIND, LIBRARY, PROFILE, REFRESH
+from llmseg.store import content_hash
+from llmseg.types import ClassList, Expansion
+
+from . import host, progress
+from .sockets import CLASS_NAMES, ENCODER, EXPANSION, LLM, choice, integer, socket, switch, text
+
+CATEGORY = "llmseg/text"
+
+
+class LLMSegLLMProfile:
+    """Which language model splits the classes."""
+
+    DESCRIPTION = (
+        "A language model service by the name of its profile. Addresses and keys stand in llmseg.toml or in "
+        "environment variables, never in a workflow."
+    )
+    CATEGORY = CATEGORY
+    RETURN_TYPES = (LLM,)
+    RETURN_NAMES = ("llm",)
+    OUTPUT_TOOLTIPS = ("The language model; holds no key.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        try:
+            profiles = list(read_configuration().profiles)
+        except InputError:  # the list must not fail; `VALIDATE_INPUTS` says what is wrong
+            profiles = list(PROFILES)
+        model = text("", "Name of the model at that service, such as llama3.2. Empty: the one of the profile.")
+        return {
+            "required": {"profile": (profiles, {"default": PROFILE.default, "tooltip": PROFILE.help}), "model": model}
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, profile: str | None, model: str | None) -> bool | str:
+        try:
+            return profile is None or model is None or bool(find_model(profile, model))
+        except InputError as error:
+            return error.problem
+
+    @classmethod
+    def IS_CHANGED(cls, profile: str, model: str) -> str:
+        return content_hash(repr(find_model(profile, model)))  # an edited profile counts at once
+
+    def execute(self, profile: str, model: str) -> tuple[LanguageModel]:
+        return (find_model(profile, model),)
+
+
+class LLMSegExpand:
+    """Splits classes into the kinds that can be told apart in a photo."""
+
+    DESCRIPTION = (
+        "Gives every class its subclasses: from own text, else a language model, else a shipped library. Answers of "
+        "a language model are stored and never paid for twice."
+    )
+    CATEGORY = CATEGORY
+    RETURN_TYPES = (EXPANSION, "STRING")
+    RETURN_NAMES = ("expansion", "table")
+    OUTPUT_TOOLTIPS = ("The classes with their phrases.", "A class a line: can be edited and fed back.")
+    FUNCTION = "execute"
+
+    unfinished: ClassVar[int] = 0  # counts runs that missed answers, so that the next one is not taken from a cache
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        subclasses = text(
+            "",
+            "Own subclasses, one class a line: 'dog: poodle, beagle', or JSON, or the answer of any node that asks a "
+            "language model. Used instead of everything else when not empty.",
+            multiline=True,
+        )
+        lock = "A saved expansion in the input folder or beside the workflow: its classes are taken as they are."
+        return {
+            "required": {"class_names": socket(CLASS_NAMES, "The classes to expand."), "library": choice(LIBRARY)},
+            # In the order in which they were added: workflow files count on it.
+            "optional": {
+                "subclasses": subclasses,
+                "llm": socket(LLM, "A language model to ask instead of the library."),
+                "encoder": socket(
+                    ENCODER, "Tells which phrases this CLIP finds closer to another class; strict drops them."
+                ),
+                "lock_file": text("", lock),
+                "kind": choice(KIND, advanced=True),
+                "count": integer(COUNT, advanced=True),
+                "critic": switch(False, "Whether the language model looks at its own list again.", advanced=True),
+                "domain": text("", "What the pictures show, such as 'satellite images'.", advanced=True),
+                "language": text(ENGLISH, "Of the class names; other than 'en' they are translated.", advanced=True),
+                "refresh": integer(REFRESH, advanced=True),
+                "preview": switch(False, "Ask nothing; the table says what asking would cost.", advanced=True),
+                "strict": switch(False, "Whether doubtful phrases are dropped instead of kept.", advanced=True),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, lock_file: str | None = None) -> bool | str:
+        try:
+            return _lock_path(lock_file) is None or True
+        except InputError as error:
+            return error.problem
+
+    @classmethod
+    def IS_CHANGED(cls, lock_file: str | None = None, **inputs: Any) -> str:
+        path = _lock_path(lock_file)
+        return content_hash(cls.unfinished, path.read_bytes() if path is not None and path.is_file() else b"")
+
+    async def execute(
+        self,
+        class_names: ClassList,
+        library: str,
+        subclasses: str = "",
+        llm: LanguageModel | None = None,
+        encoder: Encoder | None = None,
+        lock_file: str = "",
+        kind: str = KIND.default,
+        count: int = int(COUNT.default),
+        critic: bool = False,
+        domain: str = "",
+        language: str = ENGLISH,
+        refresh: int = 0,
+        preview: bool = False,
+        strict: bool = False,
+    ) -> tuple[Expansion, str]:
+        lock = _read_lock(lock_file)
+        if llm is None or subclasses.strip():
+            asked = Asked(hold_lock(expand_with(class_names, library, subclasses), lock), ())
+        else:
+            options = AskOptions(kind, count, critic, domain, language, refresh, host.network(), preview, strict)
+            asked = await _ask(class_names, llm, options, lock)
+        asked = _look_closer(asked, encoder, strict)
+        return asked.expansion, format_expansion(asked.expansion, asked.remarks)
+
+
+def _read_lock(file: str) -> Expansion | None:
+    """The lock file; None where none is named or it does not exist yet."""
+    path = _lock_path(file)
+    return load_expansion(path) if path is not None and path.is_file() else None
+
+
+def _lock_path(file: str | None) -> Path | None:
+    """Where the lock file is or will be, None where none is named."""
+    return host.lock_path(file) if file and file.strip() else None
+
+
+async def _ask(classes: ClassList, llm: LanguageModel, options: AskOptions, lock: Expansion | None) -> Asked:
+    """Ask until there are answers or the user presses stop."""
+    asked = await progress.until_interrupted(
+        ask_expansion(classes, llm, options, lock=lock, on_answer=progress.report_steps())
+    )
+    LLMSegExpand.unfinished += asked.unfinished
+    return asked
+
+
+def _look_closer(asked: Asked, encoder: Encoder | None, strict: bool) -> Asked:
+    """What an encoder, if there is one, thinks of the phrases: obeyed where that is wanted, else told."""
+    if encoder is None:
+        return asked
+    if strict:
+        return replace(asked, expansion=judge_affinity(asked.expansion, encoder, margin=STRICT_MARGIN))
+    doubts = [f"{phrase} ({name}): {reason}" for name, phrase, reason in report_affinity(asked.expansion, encoder)]
+    return replace(asked, remarks=(*asked.remarks, f"doubtful to {encoder.name}: {'; '.join(doubts) or 'nothing'}"))
+
+
+NODES = {
+    "LLMSegLLMProfile": (LLMSegLLMProfile, "Language Model"),
+    "LLMSegExpand": (LLMSegExpand, "Expand Class Names"),
+}
