@@ -15,6 +15,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from .cleaning_rules import EXACT_RULES, RULES, CleaningLimits, Item, Names, is_not_visible
 from .folding import fold, fold_words, plain_ascii
@@ -28,6 +29,8 @@ __all__ = [
 
 CLEANER_VERSION = "2"  # goes up when the same list would come out differently
 
+CACHED_LISTS = 16  # a script that labels one picture after another cleans the same lists each time
+CACHED_PHRASES = 20_000  # stored answers are cleaned again whenever the other classes change
 LONGEST_WORTH_TIDYING = 400  # characters; what is longer is no phrase, and is dropped for its length
 
 SUFFIXED_WORDS, SUFFIXED_CHARACTERS = 5, 60  # a phrase and its class name may be this long
@@ -66,24 +69,38 @@ def judge_expansion(expansion: Expansion, rules: Iterable[str], limits: Cleaning
         rules: names in `RULES`, in the order in which they are applied.
         limits: the numbers that the rules need.
     """
-    limits = limits or CleaningLimits()
-    names = Names([entry.class_name for entry in expansion.classes])
-    items = list(_items(expansion))
+    classes = _judge_classes(expansion.classes, tuple(rules), limits or CleaningLimits())
+    return expansion if classes is expansion.classes else replace(expansion, classes=classes)
+
+
+@lru_cache(maxsize=CACHED_LISTS)
+def _judge_classes(
+    listed: tuple[ClassExpansion, ...], rules: tuple[str, ...], limits: CleaningLimits
+) -> tuple[ClassExpansion, ...]:
+    """The classes with what was dropped; the very same where nothing was."""
+    names = Names([entry.class_name for entry in listed])
+    items = list(_items(listed))
+    kinds = {item.kind for item in items}
     reasons: dict[tuple[int, int], str] = {}
     for reason in rules:
-        judged = [item for item in items if reason not in FORMS[item.kind].exempt]
-        for item in RULES[reason](judged, names, limits):
-            if not item.typed or reason in EXACT_RULES:
-                reasons[item.owner, item.position] = reason
-        items = [item for item in items if (item.owner, item.position) not in reasons]
+        exempt = {kind for kind in kinds if reason in FORMS[kind].exempt}
+        judged = [item for item in items if item.kind not in exempt] if exempt else items
+        broken = {
+            (item.owner, item.position): reason
+            for item in RULES[reason](judged, names, limits)
+            if not item.typed or reason in EXACT_RULES
+        }
+        if broken:
+            reasons |= broken
+            items = [item for item in items if (item.owner, item.position) not in broken]
     if not reasons:
-        return expansion
+        return listed
     classes = []
-    for owner, entry in enumerate(expansion.classes):
+    for owner, entry in enumerate(listed):
         phrases = enumerate(entry.subclasses)
         left = tuple(_drop(phrase, reasons.get((owner, position), "")) for position, phrase in phrases)
         classes.append(replace(entry, subclasses=left))
-    return replace(expansion, classes=tuple(classes))
+    return tuple(classes)
 
 
 def report_cleaning(expansion: Expansion) -> list[tuple[str, str, str]]:
@@ -91,7 +108,7 @@ def report_cleaning(expansion: Expansion) -> list[tuple[str, str, str]]:
     names = Names([entry.class_name for entry in expansion.classes])
     doubtful = {
         (item.owner, item.position)
-        for item in _items(expansion)
+        for item in _items(expansion.classes)
         if not item.typed and "not_visible" not in FORMS[item.kind].exempt and is_not_visible(item, names)
     }
     return [
@@ -121,6 +138,7 @@ def known_nouns(libraries: Iterable[Expansion]) -> frozenset[tuple[str, str]]:
     )
 
 
+@lru_cache(maxsize=CACHED_PHRASES)
 def normalise_phrase(text: str, kind: str = "subclasses") -> str:
     """One phrase as it should have been written: lower case, no numbering, article, quotes or brackets.
 
@@ -177,15 +195,16 @@ def _add_suffix(
 
 
 def _tidy(phrase: Phrase) -> Phrase:
-    return replace(phrase, text=normalise_phrase(phrase.text, phrase.kind)) if phrase.status == "ok" else phrase
+    text = normalise_phrase(phrase.text, phrase.kind) if phrase.status == "ok" else phrase.text
+    return phrase if text == phrase.text else replace(phrase, text=text)
 
 
 def _drop(phrase: Phrase, reason: str) -> Phrase:
     return replace(phrase, status="dropped", reason=reason) if reason else phrase
 
 
-def _items(expansion: Expansion) -> Iterator[Item]:
-    for owner, entry in enumerate(expansion.classes):
+def _items(listed: Sequence[ClassExpansion]) -> Iterator[Item]:
+    for owner, entry in enumerate(listed):
         for position, phrase in enumerate(entry.subclasses):
             if phrase.kept:
                 words = fold_words(phrase.text[:LONGEST_WORTH_TIDYING])

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .folding import fold_words, plain_ascii
 from .types import ClassName
@@ -25,6 +27,8 @@ __all__ = [
 EXACT_RULES = ("class_name", "other_class", "duplicate")
 LOCK_RULES = ("class_name", "other_class", "other_class_word", "two_classes", "duplicate")
 COLLISION_RULES = (*LOCK_RULES, "near_duplicate", "too_few")
+
+CACHED_PHRASES = 20_000
 
 _FILLERS = frozenset(("a", "an", "the", "of", "in", "on", "with", "and"))
 
@@ -49,8 +53,7 @@ class CleaningLimits:
     known: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """A phrase that is still in use: where it stands, what it is compared by, who typed it, what it is."""
 
     owner: int
@@ -123,7 +126,12 @@ def _is_not_expanded(item: Item, names: Names) -> bool:
 
 
 def _is_boilerplate(item: Item, names: Names) -> bool:
-    return BOILERPLATE.search(item.text) is not None
+    return _holds_boilerplate(item.text)
+
+
+@lru_cache(maxsize=CACHED_PHRASES)
+def _holds_boilerplate(text: str) -> bool:
+    return BOILERPLATE.search(text) is not None
 
 
 def _has_odd_letters(item: Item, names: Names) -> bool:

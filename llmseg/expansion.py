@@ -118,24 +118,31 @@ def expand_from_text(classes: ClassList, text: str) -> Expansion:
     # As typed goes first, for people who ask for both "hot dog" and "hotdog".
     owners = {fold(wording): name for wording, name in reversed(wordings)}
     exact = {wording.casefold(): name for wording, name in wordings}
-    by_position = dict(zip(listed, classes.names, strict=False)) if source == "lists" else {}
+    found = {name: exact.get(name.casefold()) or owners.get(fold(name)) for name in listed}
+    if source == "lists" and len(listed) == len(classes.names):
+        # SCLIP's lists have a line for each class, which need not begin with its name.
+        by_position = {name: own for name, own in zip(listed, classes.names, strict=True) if own not in found.values()}
+    else:
+        by_position = {}
     known: dict[str, list[Phrase]] = {}
     for name, phrases in listed.items():
-        owner = exact.get(name.casefold()) or owners.get(fold(name))
-        if owner is None and len(by_position) == len(classes.names):
-            # SCLIP's lists have a line for each class, which need not begin with its name.
-            owner, phrases = by_position[name], [Phrase(name, "user", source="text"), *phrases]
-        if owner is None and source == "lists":
-            raise InputError(
-                f"no class is called {name!r}; expected lines 'class: subclass, subclass', or one list for each of the "
-                f"{len(classes.names)} classes.",
-                place="subclasses",
-            )
+        owner = found[name] or by_position.get(name)
         if owner is None:
-            raise UnknownNameError(name, classes.names, place="subclasses")
-        known.setdefault(owner, []).extend(phrases)
+            raise _unknown_class(name, classes, source)
+        first = [] if found[name] else [Phrase(name, "user", source="text")]
+        known.setdefault(owner, []).extend([*first, *phrases])
     expansion = _collect(classes, known, EXACT_RULES, source=source)
     return clean_expansion(expansion) if source == "reply" else expansion
+
+
+def _unknown_class(name: str, classes: ClassList, source: str) -> InputError:
+    if source != "lists":
+        return UnknownNameError(name, classes.names, place="subclasses")
+    return InputError(
+        f"no class is called {name!r}; expected lines 'class: subclass, subclass', or one list for each of the "
+        f"{len(classes.names)} classes.",
+        place="subclasses",
+    )
 
 
 def foreign_names(classes: ClassList) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Not here: where the phrases came from (`expansion`, `llm_expansion`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,9 +13,11 @@ from .cleaning import judge_expansion
 from .cleaning_rules import EXACT_RULES, LOCK_RULES
 from .expansion import expand_from_text
 from .folding import fold
-from .types import ClassExpansion, ClassList, Expansion, Phrase
+from .types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
 
 __all__ = ["edit_expansion", "hold_lock", "locked_entries"]
+
+logger = logging.getLogger("llmseg")
 
 
 def locked_entries(classes: ClassList, lock: Expansion | None) -> dict[str, ClassExpansion]:
@@ -22,14 +25,18 @@ def locked_entries(classes: ClassList, lock: Expansion | None) -> dict[str, Clas
 
     A class that fell back to its name when the file was written is not locked: it may be asked again.
     """
-    known = {fold(entry.class_name.name): entry for entry in (lock.classes if lock else ()) if entry.status == "ok"}
-    found = {entry: known[fold(entry.name)] for entry in classes.classes if fold(entry.name) in known}
-    return {
-        asked.name: replace(
-            held, class_name=replace(asked, sense=asked.sense or held.class_name.sense, english=held.class_name.english)
-        )
-        for asked, held in found.items()
-    }
+    entries = [entry for entry in (lock.classes if lock else ()) if entry.status == "ok"]
+    exact = {entry.class_name.name.casefold(): entry for entry in entries}
+    folded = {fold(entry.class_name.name): entry for entry in reversed(entries)}
+    found = {asked: exact.get(asked.name.casefold()) or folded.get(fold(asked.name)) for asked in classes.classes}
+    return {asked.name: _take_over(asked, held) for asked, held in found.items() if held is not None}
+
+
+def _take_over(asked: ClassName, held: ClassExpansion) -> ClassExpansion:
+    """What is held of a class, under the name that is asked for."""
+    name = held.class_name
+    named = replace(asked, sense=asked.sense or name.sense, english=asked.english or name.english)
+    return replace(held, class_name=named)
 
 
 def hold_lock(expansion: Expansion, lock: Expansion | None) -> Expansion:
@@ -62,4 +69,8 @@ def _edit(entry: ClassExpansion, edits: Sequence[Phrase]) -> ClassExpansion:
         for item in (whole or entry.subclasses)
     )
     added = tuple(Phrase(text, "user", source="text") for text in signs["+"] if text)
-    return replace(entry, subclasses=(*kept, *added))
+    if unknown := removed - {fold(item.text) for item in kept}:
+        logger.warning("%r has no phrase that reads like %s; nothing removed.", entry.class_name.name, sorted(unknown))
+    # What a person decided is no fallback any more.
+    status, reason = ("ok", "") if edits else (entry.status, entry.reason)
+    return ClassExpansion(entry.class_name, (*kept, *added), status, reason)

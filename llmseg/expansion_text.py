@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from .errors import InputError, ReplyError
 from .library import expansion_from_json
 from .llm.replies import parse_json
 from .names import clean_phrase
+from .options import SENTENCES
 from .types import Expansion, Phrase
 
 __all__ = ["format_expansion", "parse_expansion_json", "read_phrases"]
@@ -26,7 +27,10 @@ __all__ = ["format_expansion", "parse_expansion_json", "read_phrases"]
 Phrases = dict[str, list[Phrase]]
 
 NAME_KEYS = ("name", "class", "class_name", "id")
-LIST_KEYS = ("subclasses", "synonyms", "descriptions", "phrases")
+LIST_KEYS: Mapping[str, str] = MappingProxyType(  # where models write phrases -> the kind they are
+    {"subclasses": "subclasses", "phrases": "subclasses", "synonyms": "synonyms", "descriptions": "descriptions",
+     "definition": "definitions", "definitions": "definitions"}
+)  # fmt: skip
 
 
 def read_phrases(text: str) -> tuple[Phrases, str]:
@@ -37,17 +41,10 @@ def read_phrases(text: str) -> tuple[Phrases, str]:
     Raises:
         InputError: not readable; the message names the line or the entry.
     """
-    if text.lstrip().startswith(("{", "[")):
-        return _from_json(parse_expansion_json(text, "subclasses")), "file"
-    if "{" in text:
-        try:
-            return _from_reply(parse_json(text)), "reply"
-        except ReplyError as error:
-            raise InputError(
-                f"{error.problem} Give lines 'class: subclass, subclass' or JSON.", place="subclasses"
-            ) from None
     lines = [(number, line.split("#")[0].strip()) for number, line in enumerate(text.splitlines(), start=1)]
     lines = [(number, line) for number, line in lines if line]
+    if any("{" in line or line.startswith("[") for _, line in lines):
+        return _from_any_json(text)
     if any(":" in line for _, line in lines):
         return _from_lines(lines), "text"
     return _from_lists(lines), "lists"
@@ -84,7 +81,8 @@ def format_expansion(expansion: Expansion, remarks: Sequence[str] = ()) -> str:
         remarks += [f"dropped: {', '.join(dropped)}"] if dropped else []
         remark = f"  # {'; '.join(remarks)}" if remarks else ""
         lines.append(f"{entry.class_name.name}: {', '.join(entry.kept)}".rstrip() + remark)
-    return "\n".join(" ".join(line.splitlines()) for line in lines)
+    # One line stays one line, and steers no terminal: part of it was written by a model.
+    return "\n".join("".join(letter if letter.isprintable() else " " for letter in line) for line in lines)
 
 
 def _from_lines(lines: Sequence[tuple[int, str]]) -> Phrases:
@@ -113,6 +111,24 @@ def _typed(text: str) -> list[Phrase]:
     return [Phrase(item, "user", source="text") for item in texts if item]
 
 
+def _from_any_json(text: str) -> tuple[Phrases, str]:
+    """Our own form, written strictly; or a reply, in whatever form and with whatever around it."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        try:
+            return _from_reply(parse_json(text)), "reply"
+        except ReplyError as damage:
+            if text.lstrip().startswith(("{", "[")):
+                raise InputError(f"not valid JSON ({error}); expected an expansion.", place="subclasses") from None
+            raise InputError(
+                f"{damage.problem} Give lines 'class: subclass, subclass', or JSON.", place="subclasses"
+            ) from None
+    items = _items(value)
+    own = isinstance(value, dict) and "classes" in value and all("name" in item for item in items)
+    return (_from_reply(value), "reply") if items and not own else (_from_json(value), "file")
+
+
 def _from_json(value: Any) -> Phrases:
     if isinstance(value, dict) and "classes" not in value:
         value = {"classes": [{"name": name, "subclasses": items} for name, items in value.items()]}
@@ -122,13 +138,34 @@ def _from_json(value: Any) -> Phrases:
 
 def _from_reply(value: Any) -> Phrases:
     """A language model's JSON: items under any of the usual keys, or lists by class."""
-    items = value.get("items", value.get("classes")) if isinstance(value, dict) else None
-    if isinstance(items, list):
-        pairs = [(_pick(item, NAME_KEYS), _pick(item, LIST_KEYS)) for item in items if isinstance(item, Mapping)]
-        value = {name: phrases for name, phrases in pairs if isinstance(name, str)}
-    listed = _from_json(value)
-    return {name: [replace(phrase, source="reply") for phrase in phrases] for name, phrases in listed.items()}
+    listed: Phrases = {}
+    items = _items(value) or ([value] if _is_item(value) else [])
+    if not items and isinstance(value, dict):
+        items = [{"name": name, "subclasses": phrases} for name, phrases in value.items()]
+    for number, item in enumerate(items, start=1):
+        name = next((item[key] for key in NAME_KEYS if isinstance(item.get(key), str)), "")
+        if not clean_phrase(name) or clean_phrase(name).isdigit():
+            raise InputError(f"item {number} of the reply names no class; expected a 'name'.", place="subclasses")
+        for key, kind in LIST_KEYS.items():
+            phrases = [Phrase(text, source="reply", kind=kind) for text in _texts(item.get(key), kind)]
+            listed.setdefault(clean_phrase(name), []).extend(phrases)
+    return listed
 
 
-def _pick(item: Mapping[str, Any], keys: Sequence[str]) -> Any:
-    return next((item[key] for key in keys if key in item), [])
+def _items(value: Any) -> list[Mapping[str, Any]]:
+    found = value if isinstance(value, list) else None
+    if isinstance(value, dict):
+        found = next((value[key] for key in ("items", "classes") if isinstance(value.get(key), list)), None)
+    return [item for item in found or [] if isinstance(item, dict)]
+
+
+def _is_item(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(value.get(key), str) for key in NAME_KEYS)
+
+
+def _texts(value: Any, kind: str) -> list[str]:
+    """The phrases of a list, or of a text with commas; what is no text is left out."""
+    if isinstance(value, str):
+        value = [value] if kind in SENTENCES else value.split(",")
+    found = [item.get("text") if isinstance(item, dict) else item for item in value] if isinstance(value, list) else []
+    return [text for text in (clean_phrase(text) for text in found if isinstance(text, str)) if text]

@@ -50,6 +50,8 @@ _SPELLINGS = {
     "tyre": "tire", "waggon": "wagon", "whisky": "whiskey", "woollen": "woolen", "yoghurt": "yogurt",
 }  # fmt: skip
 
+CACHED_WORDINGS = 20_000  # a few megabytes; every list is folded anew for every set of classes
+
 _ES = ("ches", "shes", "xes", "sses", "zzes", "oes")
 
 
@@ -59,6 +61,8 @@ def plain_ascii(text: str) -> str:
     >>> plain_ascii("cr\u00e8me br\u00fbl\u00e9e")
     'creme brulee'
     """
+    if text.isascii():
+        return text
     marks = unicodedata.normalize("NFKD", text)
     plain = "".join(letter for letter in marks if not unicodedata.combining(letter))
     return plain if plain.isascii() else text
@@ -84,6 +88,7 @@ def singular(word: str) -> str:
     return word[:-1] if word.endswith("s") else word
 
 
+@lru_cache(maxsize=CACHED_WORDINGS)
 def fold_words(text: str) -> tuple[str, ...]:
     """The words of a wording, each without case, number, possessive and British spelling.
 

@@ -34,7 +34,9 @@ def clean_unlocked(expansion: Expansion, locked: Collection[str], limits: Cleani
     cleaned = clean_expansion(expansion, limits)
     if not locked:
         return cleaned
-    held = judge_expansion(expansion, LOCK_RULES, limits)
+    # Judged without the proposals: what both want stays where a person put it.
+    alone = (e if e.class_name.name in locked else replace(e, subclasses=()) for e in expansion.classes)
+    held = judge_expansion(replace(expansion, classes=tuple(alone)), LOCK_RULES, limits)
     pairs = zip(cleaned.classes, held.classes, strict=True)
     return replace(cleaned, classes=tuple(old if old.class_name.name in locked else new for new, old in pairs))
 

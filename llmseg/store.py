@@ -77,11 +77,13 @@ def read_text(path: Path, *, place: str) -> str:
         InputError: missing, too large or not UTF-8.
     """
     try:
-        if path.stat().st_size > TEXT_LIMIT:
+        with path.open("rb") as file:
+            data = file.read(TEXT_LIMIT + 1)
+        if len(data) > TEXT_LIMIT:
             raise InputError(
                 f"{str(path)!r} has {path.stat().st_size} bytes; expected at most {TEXT_LIMIT}.", place=place
             )
-        return path.read_text(encoding="utf-8-sig")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{str(path)!r} is not UTF-8 text; expected a text file.", place=place) from error
     except (OSError, ValueError) as error:
@@ -113,7 +115,8 @@ def try_lock(path: Path) -> BaseFileLock | None:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, thread_local=False)
+    # The mode is what a usual umask leaves anyway; said openly, it spares a probe of the folder for every lock.
+    lock = FileLock(path, mode=0o644, thread_local=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)

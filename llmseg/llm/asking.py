@@ -117,6 +117,8 @@ class _Asking:
         self.outcome = Outcome()
         self.sender: Sender
         self.useful = self.useless = 0
+        self.unanswerable: set[Question] = set()  # failures that are stored
+        self.places = asyncio.Semaphore(language_model.profile.concurrency)
 
     def take(self, question: Question) -> bool:
         """Whether the answer is at hand, now or since before."""
@@ -146,22 +148,29 @@ class _Asking:
     async def _complete(self, pending: list[Question]) -> None:
         """Answer a batch; a question that another process is asking is waited for, not asked again."""
         while pending:
-            locks = {question: self.store.claim(question, self.context) for question in pending}
-            mine = [question for question, lock in locks.items() if lock is not None and not self.take(question)]
-            try:
-                if mine:
-                    await self._answer(mine)
-            finally:
-                for question, lock in locks.items():
-                    if lock is not None:
-                        self.store.release(lock, answered=question in self.outcome.answers)
-            pending = [question for question, lock in locks.items() if lock is None and not self.take(question)]
+            # No more than can be asked at once, so that another process finds something to do.
+            async with self.places:
+                theirs = await self._claim_and_answer(pending)
+            pending = [question for question in theirs if not self.take(question)]
             if pending and self.sender.remaining() <= 0:
                 self.outcome.unfinished = True
                 self.fail(pending, "another process did not answer in time")
                 return
             if pending:
                 await asyncio.sleep(LOOK_AGAIN)
+
+    async def _claim_and_answer(self, questions: list[Question]) -> list[Question]:
+        """Ask what nobody else is asking, and give back what somebody else is."""
+        locks = {question: self.store.claim(question, self.context) for question in questions}
+        try:
+            mine = [question for question, lock in locks.items() if lock is not None and not self.take(question)]
+            if mine:
+                await self._answer(mine)
+        finally:
+            for question, lock in locks.items():
+                if lock is not None:
+                    self.store.release(lock, answered=question in self.outcome.answers or question in self.unanswerable)
+        return [question for question, lock in locks.items() if lock is None]
 
     async def _answer(self, questions: list[Question], *, again: bool = True) -> None:
         """Ask; what a reply leaves open is asked once more, then in halves."""
@@ -175,6 +184,7 @@ class _Asking:
             why = (settled.message.refusal and "refused: " + settled.message.refusal) if settled else ""
             failure = Answer(failure=(why or "no usable reply")[:200])
             self.store.put(left[0], self.context, failure, {})  # so that the next run does not pay for it again
+            self.unanswerable.add(left[0])
             self.fail(left, failure.failure)
 
     async def _request(

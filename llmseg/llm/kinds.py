@@ -112,9 +112,14 @@ def _read_subclasses(fields: Mapping[str, Any], question: Question) -> Answer:
     phrases = _texts(fields, "subclasses", question)
     return Answer(
         phrases,
-        sense=" ".join(sense.split()[:12])[:LONGEST_PHRASE] if isinstance(sense, str) and sense.strip(" -") else "",
+        sense=_sense(sense) if isinstance(sense, str) else "",
         policy="keep" if policy == "keep" and not phrases else "expand",
     )
+
+
+def _sense(text: str) -> str:
+    line = "".join(letter if letter.isprintable() else " " for letter in text[:LONGEST_PHRASE])
+    return " ".join(line.split()[:12]).strip("- ")
 
 
 def _read_list(key: str) -> Callable[[Mapping[str, Any], Question], Answer]:
@@ -140,11 +145,17 @@ def _read_verdicts(fields: Mapping[str, Any], question: Question) -> Answer:
         if isinstance(verdict, dict) and isinstance(verdict.get("phrase"), str) and verdict["phrase"] in wanted:
             if verdict.get("kind_of_class") is False:
                 rejected[verdict["phrase"]] = "not_a_kind"
-            elif isinstance(verdict.get("other_class"), str) and verdict["other_class"].strip():
+            elif _names_another(verdict.get("other_class"), question):
                 rejected[verdict["phrase"]] = "fits_other_class"
             elif verdict.get("visible") is False:
                 rejected[verdict["phrase"]] = "not_in_photo"
     return Answer(tuple(rejected), reasons=tuple(rejected.values()))
+
+
+def _names_another(value: object, question: Question) -> bool:
+    """Whether a verdict names a class; without an enforced form models write "none" for nothing."""
+    name = " ".join(value.split()).strip("'\".").casefold() if isinstance(value, str) else ""
+    return name not in ("", "-", "none", "null", "n/a", "no", "nothing", question.name.casefold())
 
 
 def _nothing(question: Question) -> str:
@@ -164,7 +175,7 @@ _SUBCLASSES = Kind(
     _read_subclasses,
     (
         ("lantern", {"sense": "portable lamp", "policy": "expand", "subclasses": ["paper lantern", "camping lantern"]}),
-        ("gravel", {"sense": "loose stones", "policy": "expand", "subclasses": ["white gravel", "river pebbles"]}),
+        ("gravel", {"sense": "loose stones", "policy": "expand", "subclasses": ["white gravel", "grey gravel"]}),
         ("kettle", {"sense": "pot to boil water", "policy": "expand", "subclasses": ["steel kettle", "tea kettle"]}),
         ("moss", {"sense": "low green plant", "policy": "expand", "subclasses": ["cushion moss", "hanging moss"]}),
     ),

@@ -8,7 +8,7 @@ Not here: the rules of each kind (`kinds`), sending (`asking`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ def write_messages(
         f"VOCABULARY (all classes, do not collide with these): {_vocabulary(questions, context)}",
     ]
     taken = {fold(name) for name in context.vocabulary}
-    free = [example for example in kind.examples if fold(example[0]) not in taken][:MOST_EXAMPLES]
+    free = [example for example in kind.examples if taken.isdisjoint(_example_words(example))][:MOST_EXAMPLES]
     lines += [f"EXAMPLE (not a target), {name}: {json.dumps({'id': '0', **fields})}" for name, fields in free]
     lines.append(kind.task.replace("{count}", str(count)) + ":")
     lines += [
@@ -91,6 +91,13 @@ def estimate_cost(questions: Sequence[Question], context: Context, profile: Prof
     tokens_out = round(sum(TOKENS_PER_ITEM + TOKENS_PER_PHRASE * question.count for question in questions))
     price = (tokens_in * profile.price_in + tokens_out * profile.price_out) / 1e6
     return Estimate(len(batches), tokens_in, tokens_out, price)
+
+
+def _example_words(example: tuple[str, Mapping[str, Any]]) -> set[str]:
+    """The class of an example and every phrase in it, folded: none of them may be a class of the user."""
+    name, fields = example
+    texts = [text for value in fields.values() for text in (value if isinstance(value, list) else [])]
+    return {fold(text) for text in (name, *texts)}
 
 
 def _most(questions: Sequence[Question]) -> int:

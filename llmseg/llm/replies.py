@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ..errors import ReplyError
@@ -21,11 +23,14 @@ from .questions import Answer, Question
 
 __all__ = ["Message", "match_answers", "parse_json", "read_message"]
 
-MOST_STARTS = 50  # opening brackets that are tried; prose holds few
+MOST_STARTS = 10  # opening brackets that are tried; prose holds few
+MOST_PROBLEMS = 20  # that are told
 SHOWN = 80  # characters of a reply in a message
 
+_THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)  # drafts of models that think aloud
 _FENCE = re.compile(r"```[a-zA-Z]*")
 _COMMA = re.compile(r",(?=\s*[}\]])")
+_START = re.compile(r"[{\[]")
 
 
 @dataclass(frozen=True)
@@ -63,41 +68,61 @@ def read_message(body: str) -> Message:
     if not isinstance(message, dict):
         raise ReplyError(f"{_shown(body)} holds no message; expected a chat completion.")
     finish = _get(choice, "finish_reason")
-    refusal = _text(_get(message, "refusal")) or ("content filter" if finish == "content_filter" else "")
+    refusal = _line(_get(message, "refusal")) or ("content filter" if finish == "content_filter" else "")
     return Message(
-        text=_text(_get(message, "content")),
+        text=_content(_get(message, "content")),
         refusal=refusal,
         cut=finish == "length",
         tokens_in=_count(_get(usage, "prompt_tokens")),
         tokens_out=_count(_get(usage, "completion_tokens")),
-        model=_text(_get(value, "model"))[:SHOWN],
+        model=_line(_get(value, "model"))[:SHOWN],
     )
 
 
 def parse_json(text: str) -> Any:
-    """The JSON in a text: all of it, or the first object after fences and prose are taken away.
+    """The JSON in a text: all of it, or what is left when thoughts, fences and prose are taken away.
+
+    An object or list that holds items goes before any other: models repeat examples, and write {braces}.
 
     >>> parse_json('Here you are: ```json {"a": [1, 2,]} ```')
     {'a': [1, 2]}
 
     Raises:
-        ReplyError: no complete object in it.
+        ReplyError: nothing complete in it.
     """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    bare = _COMMA.sub("", _FENCE.sub(" ", text))
+    for candidate in (text, _THOUGHTS.sub(" ", text)):
+        with suppress(ValueError, RecursionError):
+            return json.loads(candidate)
+    bare = _COMMA.sub("", _FENCE.sub(" ", _THOUGHTS.sub(" ", text)))
+    found = list(islice(_values(bare), MOST_STARTS))
+    whole = [value for value in found if _holds_items(value)]
+    if not found:
+        raise ReplyError(f"{_shown(text)} holds no complete JSON object; expected one.")
+    return whole[0] if whole else found[0]
+
+
+def _values(text: str) -> Iterator[Any]:
+    """Complete objects and lists of a text, one after the other; nothing out of one that was cut off."""
     decoder = json.JSONDecoder()
-    for start in [match.start() for match in re.finditer(r"\{", bare)][:MOST_STARTS]:
+    start, tries = _START.search(text), 0
+    while start is not None and tries < MOST_STARTS:
+        tries += 1
         try:
-            value, _ = decoder.raw_decode(bare, start)
+            value, end = decoder.raw_decode(text, start.start())
         except (ValueError, RecursionError):
-            if start == bare.find("{") and bare[start:].count("{") > bare[start:].count("}"):
-                break  # cut off: a whole object further in is only a part of the answer
-            continue
-        return value
-    raise ReplyError(f"{_shown(text)} holds no complete JSON object; expected one.")
+            rest = text[start.start() :]
+            if rest.count("{") > rest.count("}") or rest.count("[") > rest.count("]"):
+                return  # a whole object further in would be a part of the answer only
+            end = start.end()
+        else:
+            if value:  # an empty pair of brackets is punctuation
+                yield value
+        start = _START.search(text, end)
+
+
+def _holds_items(value: Any) -> bool:
+    items = value if isinstance(value, list) else _get(value, "items")
+    return isinstance(items, list) and any(isinstance(item, dict) for item in items)
 
 
 def match_answers(text: str, questions: Sequence[Question]) -> tuple[dict[int, Answer], list[str]]:
@@ -109,12 +134,13 @@ def match_answers(text: str, questions: Sequence[Question]) -> tuple[dict[int, A
         items = _items(parse_json(text))
     except ReplyError as error:
         return {}, [error.problem]
-    by_name = {fold(question.name): position for position, question in enumerate(questions)}
+    exact = {question.name.casefold(): position for position, question in enumerate(questions)}
+    folded = {fold(question.name): position for position, question in reversed(list(enumerate(questions)))}
+    folded.pop("", None)
     answers: dict[int, Answer] = {}
     problems: list[str] = []
     for item in items:
-        name = str(item.get("id", item.get("name", "")))[:SHOWN]
-        position = int(name) - 1 if name.isascii() and name.isdigit() else by_name.get(fold(name), -1)
+        position = _position(item, exact, folded)
         if position in answers or not 0 <= position < len(questions):
             continue
         try:
@@ -124,7 +150,17 @@ def match_answers(text: str, questions: Sequence[Question]) -> tuple[dict[int, A
     missing = [f"{position + 1} ({q.name})" for position, q in enumerate(questions) if position not in answers]
     if missing:
         problems.append(f"no answer for id {', '.join(missing)}.")
-    return answers, problems
+    return answers, problems[-MOST_PROBLEMS:]
+
+
+def _position(item: Mapping[str, Any], exact: Mapping[str, int], folded: Mapping[str, int]) -> int:
+    """Which question an item answers, -1 for none."""
+    identity = item.get("id")
+    text = str(identity).strip()[:SHOWN]
+    if text.isascii() and text.isdigit():
+        return int(text) - 1
+    name = str(item.get("name", "") if identity is None else identity)[:SHOWN]
+    return exact.get(name.casefold(), folded.get(fold(name), -1))
 
 
 def _items(value: Any) -> list[Mapping[str, Any]]:
@@ -144,8 +180,16 @@ def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else None
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _content(value: Any) -> str:
+    """What a model wrote: a text, or the texts of a list of parts."""
+    parts = value if isinstance(value, list) else [value]
+    texts = (part if isinstance(part, str) else _get(part, "text") for part in parts)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _line(value: Any) -> str:
+    """A text on one line, without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in value) if isinstance(value, str) else ""
 
 
 def _count(value: Any) -> int:
@@ -153,5 +197,4 @@ def _count(value: Any) -> int:
 
 
 def _shown(text: str) -> str:
-    text = "".join(letter if letter.isprintable() else " " for letter in text[:SHOWN])
-    return repr(text)
+    return repr(_line(text[:SHOWN]))

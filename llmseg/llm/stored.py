@@ -22,6 +22,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ __all__ = ["AnswerStore", "Settled"]
 logger = logging.getLogger("llmseg")
 
 SCHEMA = 1
+UNREADABLE = (KeyError, TypeError, RecursionError)  # what taking a damaged record apart raises
 
 
 @dataclass(frozen=True)
@@ -67,18 +69,21 @@ class AnswerStore:
 
     def key(self, question: Question, context: Context) -> str:
         """What an answer is found by, as 64 hex digits."""
-        return content_hash(SCHEMA, PROMPT_VERSION, self._who, asdict(question), _shared(context))
+        asked = {**vars(question), **_shared(context), **self._who, "schema": SCHEMA, "prompt": PROMPT_VERSION}
+        return content_hash(asked)
 
     def get(self, question: Question, context: Context) -> Answer | None:
         """A stored answer, None where there is none that can be read."""
-        path = self._path(question, self.key(question, context))
-        if not path.is_file():
-            return None
+        key = self.key(question, context)
+        path = self._path(question, key)
         stored = _read(path)
         try:
+            if stored["key"] != key:
+                raise KeyError(key)
             return _answer(stored["answer"])
-        except (KeyError, TypeError):
-            logger.warning("%s cannot be read; the class is asked again.", path)
+        except UNREADABLE:
+            if path.exists():
+                logger.warning("%s cannot be read; the class is asked again.", path)
             return None
 
     def put(self, question: Question, context: Context, answer: Answer, source: Mapping[str, object]) -> None:
@@ -118,12 +123,14 @@ class AnswerStore:
 
     def settle(self, path: Path) -> Settled:
         """Store what a body of the inbox answers, and file the body."""
+        filed = self.root / "replies" / path.name
         settled = Settled()
-        with suppress(KeyError, TypeError):  # a file that is no record of ours holds no answers
-            settled = self._store_answers(_read(path), path.stem)
-        with suppress(OSError):  # another process was quicker
-            (self.root / "replies").mkdir(parents=True, exist_ok=True)
-            path.replace(self.root / "replies" / path.name)
+        with suppress(*UNREADABLE):  # a file that is no record of ours holds no answers
+            # Another process may have taken it out of the inbox meanwhile; its answers are ours too.
+            settled = self._store_answers(_read(path) or _read(filed), path.stem)
+        with suppress(OSError):
+            filed.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(filed)
         return settled
 
     def _store_answers(self, record: Mapping[str, Any], reply: str) -> Settled:
@@ -159,9 +166,12 @@ class AnswerStore:
         yield from sorted(folder.glob("*.json")) if folder.is_dir() else ()
 
     def _path(self, question: Question, key: str) -> Path:
-        return self._folder / question.kind / f"{_slug(question.name)}-{key[:16]}.json"
+        return Path(
+            f"{self._folder}/{question.kind}/{_slug(question.name)}-{key[:16]}.json"
+        )  # faster than the operator
 
 
+@lru_cache(maxsize=1000)
 def _slug(text: str) -> str:
     """A text as part of a file name that every system takes."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
@@ -184,10 +194,12 @@ def _shared(context: Context) -> dict[str, Any]:
 
 def _plain(record: Question | Answer) -> dict[str, Any]:
     """A record as JSON, without what is empty."""
-    return {name: value for name, value in asdict(record).items() if value not in ("", (), 0)}
+    return {name: value for name, value in asdict(record).items() if value not in ("", ())}
 
 
-def _build(kind: type[Any], value: Mapping[str, Any]) -> Any:
+def _build(kind: type[Any], value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError(kind)
     known = {field.name for field in fields(kind)}
     return kind(**{name: _tuples(item) for name, item in value.items() if name in known})
 
@@ -196,21 +208,23 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _question(value: Mapping[str, Any]) -> Question:
+def _question(value: Any) -> Question:
     question: Question = _build(Question, value)
-    if question.kind not in KINDS or not isinstance(question.name, str):
+    if question.kind not in KINDS or not isinstance(question.name, str) or not isinstance(question.count, int):
         raise TypeError(question.kind)
     return question
 
 
-def _context(value: Mapping[str, Any]) -> Context:
+def _context(value: Any) -> Context:
     context: Context = _build(Context, {"vocabulary": [], **value})
     return context
 
 
-def _answer(value: Mapping[str, Any]) -> Answer:
+def _answer(value: Any) -> Answer:
     answer: Answer = _build(Answer, value)
-    texts = (answer.sense, answer.policy, answer.failure, *answer.phrases, *answer.reasons)
-    if not all(isinstance(text, str) for text in texts):
+    if not isinstance(answer.phrases, tuple) or not isinstance(answer.reasons, tuple) or not value:
+        raise TypeError("a list is missing")
+    texts = (answer.sense, answer.failure, *answer.phrases, *answer.reasons)
+    if not all(isinstance(text, str) for text in texts) or answer.policy not in ("expand", "keep"):
         raise TypeError("a text is missing")
     return answer
