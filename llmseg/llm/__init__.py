@@ -7,7 +7,8 @@
     kinds        the table of what can be asked for
     replies      bodies read, repaired once, matched with questions
     prompts      questions as messages, and their cost
-    client       one request, by the openai client in a cage
+    wire, client  one request, by the openai client in a cage
+    sending      pauses, tries, the deadline
     stored       answers on disk, and bodies before they are read
     asking       all of it together
 

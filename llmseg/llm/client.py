@@ -1,35 +1,32 @@
 """One request to one endpoint, by the `openai` client, with every way past the profile closed.
 
-The client may follow redirects, try again by itself, take its address, headers and proxies from the
-environment, and read a reply of any length. Here it is given a transport of ours instead: it sends
-to the profile's own address only, with the headers it needs only, adds the key at the last moment, and
-reads no more than the profile allows. So the client itself never knows the key.
+The client may follow redirects, try again by itself, and take its address, headers and proxies from the
+environment. Here it gets a transport of ours (`wire`), no key, and no second try.
 
-Not here: trying again (`asking`), what is in a body (`replies`).
+Not here: trying again (`sending`), what is in a body (`replies`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import LLMError, MissingKeyError, QuotaError, ReplyError, UnreachableError
+from ..errors import LLMError, MissingKeyError, QuotaError, UnreachableError
 from .keys import Secret, read_key
-from .profiles import LanguageModel, Profile
+from .profiles import LanguageModel, Profile, table_name
+from .wire import hidden_in_logs, open_wire
 
 __all__ = ["BusyError", "Endpoint", "RefusedParameterError", "open_endpoint"]
 
-SENT_HEADERS = frozenset(("host", "content-type", "content-length", "accept", "connection", "user-agent"))
 OPTIONAL_PARAMETERS = ("temperature", "seed", "response_format")
 SHOWN = 200  # characters of an endpoint's complaint
-QUOTA_WORDS = ("insufficient_quota", "billing", "credit balance", "exceeded your current quota")
+NO_QUOTA = ("insufficient_quota", "exceeded your current quota", "credit balance")
 
 
 class BusyError(LLMError):
@@ -79,13 +76,14 @@ class Endpoint:
         )
         try:
             reply = await asyncio.wait_for(request, self._profile.timeout)
+            return self._key.hide(reply.http_response.content.decode("utf-8", "replace"))
         except (asyncio.TimeoutError, openai.APITimeoutError):
-            raise BusyError(f"no reply in {self._profile.timeout:g} s.") from None
+            problem: LLMError = BusyError(f"no reply in {self._profile.timeout:g} s.")
         except openai.APIStatusError as error:
-            raise self._explain(error.response, parameters) from None
+            problem = self._explain(error.response, parameters)
         except openai.APIConnectionError as error:
-            raise self._explain_connection(error) from None
-        return self._key.hide(reply.http_response.content.decode("utf-8", "replace"))
+            problem = self._explain_connection(error)
+        raise problem  # out here, so that it does not carry the client's error, and what a server said, about
 
     def _explain_connection(self, error: Exception) -> LLMError:
         """What a failed connection means; our own refusals come through as they are."""
@@ -102,16 +100,16 @@ class Endpoint:
     def _explain(self, response: Any, parameters: Mapping[str, Any]) -> LLMError:
         """What a status other than success means."""
         status, profile, host = response.status_code, self._profile, _host(self._profile)
-        text = response.text
-        said = self._key.hide(_complaint(text))
+        text = self._key.hide(response.content.decode("utf-8", "replace"))
+        said = self._key.hide(_complaint(text))[:SHOWN].rstrip(". ")  # hidden before it is cut
         detail = f" It says {said!r}." if said else ""
         if 300 <= status < 400:
-            target = urlsplit(response.headers.get("location", "")).hostname or "elsewhere"
             return UnreachableError(
-                f"{host} redirects to {target[:SHOWN]!r}; expected an answer. Put the final address into base_url.",
+                f"{host} redirects to {_target(response.headers, self._key)!r}; expected an answer. "
+                "Put the final address into base_url.",
                 place="llm",
             )
-        if status == 402 or (status in (403, 429) and any(word in text.lower() for word in QUOTA_WORDS)):
+        if status == 402 or (status in (403, 429) and any(word in text.lower() for word in NO_QUOTA)):
             return QuotaError(
                 f"the account of {profile.name!r} has no quota left.{detail} Check its billing.", place="llm"
             )
@@ -138,72 +136,22 @@ async def open_endpoint(language_model: LanguageModel) -> AsyncIterator[Endpoint
     import openai
 
     profile, key = language_model.profile, read_key(language_model.profile)
-    http: Any = _http_library()
-    wire = http.AsyncHTTPTransport(trust_env=False, limits=http.Limits(max_connections=profile.concurrency))
-    async with openai.DefaultAsyncHttpxClient(
-        transport=_guarded(http, wire, profile, key), follow_redirects=False, trust_env=False, timeout=profile.timeout
-    ) as connection:
-        client = openai.AsyncOpenAI(
-            base_url=profile.base_url, api_key="none", max_retries=0, timeout=profile.timeout, http_client=connection
-        )
-        yield Endpoint(client, language_model, key)
-
-
-def _http_library() -> Any:
-    """The HTTP library that the installed `openai` speaks: httpx2 since version 3, httpx before."""
-    import openai
-
-    base = openai.DefaultAsyncHttpxClient.__mro__[1]
-    return importlib.import_module(base.__module__.partition(".")[0])
-
-
-def _guarded(http: Any, wire: Any, profile: Profile, key: Secret) -> Any:
-    """The transport between the client and the wire."""
-    allowed = http.URL(profile.base_url)
-
-    class Capped(http.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: Any) -> None:
-            self.stream = stream
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
-            async for part in self.stream:
-                size += len(part)
-                if size > profile.reply_bytes:
-                    raise _too_long(profile)
-                yield part
-
-        async def aclose(self) -> None:
-            await self.stream.aclose()
-
-    class Guard(http.AsyncBaseTransport):  # type: ignore[misc]
-        async def handle_async_request(self, request: Any) -> Any:
-            url = request.url
-            if (url.scheme, url.host, url.port) != (allowed.scheme, allowed.host, allowed.port):
-                raise UnreachableError(f"a request to {url.host!r}; expected {allowed.host!r} only.", place="llm")
-            headers = [(name, value) for name, value in request.headers.items() if name.lower() in SENT_HEADERS]
-            headers.append(("accept-encoding", "identity"))
-            if key.reveal():
-                headers.append(("authorization", f"Bearer {key.reveal()}"))
-            # A request of its own: errors carry the other one about, and it never has the key.
-            sent = http.Request(
-                request.method, url, headers=headers, stream=request.stream, extensions=request.extensions
-            )
-            response = await wire.handle_async_request(sent)
-            if response.headers.get("content-encoding", "identity") != "identity":
-                await response.aclose()
-                raise ReplyError("a compressed reply, which was not asked for.", place="llm")
-            response.stream = Capped(response.stream)
-            return response
-
-        async def aclose(self) -> None:
-            await wire.aclose()
-
-    return Guard()
-
-
-def _too_long(profile: Profile) -> ReplyError:
-    return ReplyError(f"a reply of more than {profile.reply_bytes} bytes; expected a few thousand.", place="llm")
+    connection = openai.DefaultAsyncHttpxClient(
+        transport=open_wire(profile, key), follow_redirects=False, trust_env=False, timeout=profile.timeout
+    )
+    client = openai.AsyncOpenAI(
+        base_url=profile.base_url,
+        api_key="none",
+        organization="",
+        project="",
+        max_retries=0,
+        timeout=profile.timeout,
+        http_client=connection,
+    )
+    client._custom_headers = {}  # of the environment; the wire drops them, but odd letters would fail before
+    with hidden_in_logs(key):
+        async with connection:
+            yield Endpoint(client, language_model, key)
 
 
 def _key_remedy(profile: Profile) -> str:
@@ -211,22 +159,29 @@ def _key_remedy(profile: Profile) -> str:
         return f"Set {profile.key_variable} to a valid key."
     if profile.key_file:
         return f"Put a valid key into {profile.key_file!r}."
-    return f"Name a key by key_variable under [profiles.{profile.name}] in llmseg.toml."
+    return f"Name a key by key_variable under [profiles.{table_name(profile.name)}] in llmseg.toml."
 
 
 def _host(profile: Profile) -> str:
     return urlsplit(profile.base_url).hostname or profile.base_url
 
 
+def _target(headers: Mapping[str, str], key: Secret) -> str:
+    """The host that a redirect leads to."""
+    with suppress(ValueError):
+        return key.hide(urlsplit(headers.get("location", "")).hostname or "elsewhere")[:SHOWN]
+    return "elsewhere"
+
+
 def _complaint(text: str) -> str:
-    """The sentence in an error body, or its start."""
+    """The sentence in an error body, or the body."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    error = value.get("error", value) if isinstance(value, dict) else None
+    error = value.get("error", value.get("detail", value)) if isinstance(value, dict) else None
     said = error.get("message", "") if isinstance(error, dict) else error if isinstance(error, str) else text
-    return " ".join(str(said).split())[:SHOWN].rstrip(".")
+    return " ".join(str(said).split())
 
 
 def _refused(text: str, parameters: Mapping[str, Any]) -> str:
@@ -241,13 +196,9 @@ def _refused(text: str, parameters: Mapping[str, Any]) -> str:
 def _wait(headers: Mapping[str, str]) -> float | None:
     """Seconds that a server asks to wait, as a number or as a date."""
     text = headers.get("retry-after", "").strip()
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        return max(0.0, float(text)) if text else None
-    except ValueError:
-        pass
-    try:
+    for number, unit in ((headers.get("retry-after-ms", ""), 1000.0), (text, 1.0)):
+        with suppress(ValueError):
+            return max(0.0, float(number) / unit)
+    with suppress(ValueError, TypeError, OverflowError):
         return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except (ValueError, TypeError):
-        return None
+    return None

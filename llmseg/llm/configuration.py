@@ -25,7 +25,7 @@ from typing import Any
 from ..errors import InputError, lookup
 from ..options import NETWORK
 from ..store import read_text, user_folder
-from .profiles import PROFILES, LanguageModel, Profile, check_profile
+from .profiles import PROFILES, LanguageModel, Profile, check_profile, table_name
 
 __all__ = ["Configuration", "find_model", "read_configuration"]
 
@@ -83,13 +83,13 @@ def find_model(profile: str, model: str = "", path: Path | None = None) -> Langu
     if not name:
         raise InputError(
             f"no model named for profile {profile!r}; expected one, such as 'qwen3-8b'. "
-            f"Type it, or set model under [profiles.{profile}] in {CONFIG_FILE}.",
+            f"Type it, or set model under [profiles.{table_name(profile)}] in {CONFIG_FILE}.",
             place="model",
         )
     if len(name) > LONGEST_MODEL or not _MODEL.fullmatch(name):
         raise InputError(f"{reprlib.repr(name)}; expected the name of a model.", place="model")
     if found.models:
-        lookup(dict.fromkeys((*found.models, found.model)), name, place="model")
+        lookup(dict.fromkeys(filter(None, (*found.models, found.model))), name, place="model")
     return LanguageModel(found, name)
 
 
@@ -100,8 +100,7 @@ def _parse_toml(path: Path) -> dict[str, Any]:
         import tomli as tomllib
     try:
         return tomllib.loads(read_text(path, place="configuration"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        # The parser quotes at most one character, so no key that somebody pasted.
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise InputError(f"not valid TOML ({error}); expected [profiles.NAME] tables.", place=path.name) from error
 
 
@@ -113,8 +112,8 @@ def _read_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     if base.name == "openai" and table.get("base_url", base.base_url) != base.base_url:
         raise InputError(f"base_url is not {base.base_url}; give another endpoint another name.", place=place)
     values = {key: _read_value(key, value, place) for key, value in table.items()}
-    if "key_file" in values:
-        values["key_file"] = str((path.parent / str(values["key_file"])).expanduser())
+    if values.get("key_file"):
+        values["key_file"] = str(path.parent / Path(str(values["key_file"])).expanduser())
     profile = replace(base, **values)
     check_profile(profile, place)
     return profile
@@ -127,7 +126,9 @@ def _read_value(key: str, value: object, place: str) -> Any:
     if kind == "str" and isinstance(value, str):
         return value
     least = 1 if key in _POSITIVE else 0
-    if kind in ("float", "int") and isinstance(value, (int, float)) and value is not True and least <= value < 1e9:
-        return float(value) if kind == "float" else int(value)
-    expected = {"tuple[str, ...]": "a list of texts", "str": "a text"}.get(kind, f"a number from {least}")
+    kinds = {"float": (int, float), "int": (int,)}.get(kind, ())
+    if type(value) in kinds and least <= value < 1e9:  # type: ignore[operator]
+        return float(value) if kind == "float" else value  # type: ignore[arg-type]
+    number = f"a {'whole ' if kind == 'int' else ''}number from {least}"
+    expected = {"tuple[str, ...]": "a list of texts", "str": "a text"}.get(kind, number)
     raise InputError(f"{key} is of another kind; expected {expected}.", place=place)

@@ -5,12 +5,14 @@ Not here: which profile has which key (`profiles`), the header that carries it (
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import stat
 from pathlib import Path
 
 from ..errors import MissingKeyError
-from ..store import read_text
 from .profiles import Profile
 
 __all__ = ["Secret", "read_key"]
@@ -35,8 +37,12 @@ class Secret:
         return self._value
 
     def hide(self, text: str) -> str:
-        """The text without the key, should an endpoint have repeated it."""
-        return text.replace(self._value, "***") if self._value else text
+        """The text without the key, should an endpoint have repeated it, in any case and as JSON spells it."""
+        if not self._value:
+            return text
+        escaped = json.dumps(self._value)[1:-1]
+        spellings = {self._value, escaped, escaped.replace("/", "\\/")}
+        return re.sub("|".join(map(re.escape, spellings)), "***", text, flags=re.IGNORECASE)
 
 
 def read_key(profile: Profile) -> Secret:
@@ -46,7 +52,7 @@ def read_key(profile: Profile) -> Secret:
         MissingKeyError: the variable or the file holds no key, or others may read the file.
     """
     if profile.key_file:
-        return _check_key(_read_key_file(Path(profile.key_file)), f"the file {profile.key_file!r}", profile)
+        return _check_key(_read_key_file(profile), f"the file {profile.key_file!r}", profile)
     if profile.key_variable:
         return _check_key(os.environ.get(profile.key_variable, ""), profile.key_variable, profile)
     return Secret("")
@@ -65,8 +71,20 @@ def _check_key(text: str, source: str, profile: Profile) -> Secret:
     return Secret(key)
 
 
-def _read_key_file(path: Path) -> str:
-    text = read_text(path, place="llm")
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise MissingKeyError(f"others may read the key file {str(path)!r}. Run: chmod 600 {path}", place="llm")
+def _read_key_file(profile: Profile) -> str:
+    path = Path(profile.key_file)
+    try:
+        text = path.read_bytes()[: 2 * LONGEST_KEY].decode("utf-8-sig")
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except (OSError, ValueError) as error:
+        # The path is not shown: people paste the key itself there.
+        detail = getattr(error, "strerror", None) or "no text"
+        raise MissingKeyError(
+            f"the key file of {profile.name!r} cannot be read ({detail}). Correct key_file in llmseg.toml.", place="llm"
+        ) from None
+    if os.name == "posix" and mode & 0o077:
+        raise MissingKeyError(
+            f"others may read the key file {profile.key_file!r}. Run: chmod 600 {shlex.quote(profile.key_file)}",
+            place="llm",
+        )
     return text

@@ -8,6 +8,7 @@ Not here: the user's own profiles (`configuration`), keys (`keys`), the connecti
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import reprlib
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ..errors import InputError
 
-__all__ = ["PROFILES", "LanguageModel", "Profile", "check_profile"]
+__all__ = ["PROFILES", "LanguageModel", "Profile", "check_profile", "table_name"]
 
 OFFICIAL = {"OPENAI_API_KEY": "api.openai.com"}  # variables whose key belongs to one host, whatever a file says
 
@@ -101,24 +102,34 @@ def check_profile(profile: Profile, place: str) -> None:
             "Never write the key itself.",
             place=place,
         )
-    official = OFFICIAL.get(profile.key_variable, host)
+    official = OFFICIAL.get(profile.key_variable.upper(), host)  # Windows does not tell the case
     if host != official:
         raise InputError(
             f"{profile.key_variable} goes to {official} and nowhere else; use another variable.", place=place
         )
 
 
+def table_name(name: str) -> str:
+    """The name of a profile as TOML wants it: `[profiles."llama.cpp"]`."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
 def _check_address(address: str, place: str) -> str:
     """The host of an address that is allowed."""
+    if not address:
+        raise InputError("no base_url; expected an address such as https://host/v1.", place=place)
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
     except ValueError:  # a port that is no number, brackets that do not match
         parts, host, port = urlsplit(""), "", None
-    if parts.username or parts.password or parts.query or parts.fragment:
+    # What is refused here is not shown: it may hold a password, or be a key.
+    if "@" in address or parts.query or parts.fragment:
         raise InputError("base_url holds more than an address; expected https://host/v1.", place=place)
+    if not host or not parts.scheme or " " in address or not (address.isascii() and address.isprintable()):
+        raise InputError("base_url cannot be read; expected an address such as https://host/v1.", place=place)
     allowed = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
-    if not host or port == 0 or not allowed:
+    if port == 0 or not allowed:
         raise InputError(
             f"base_url {reprlib.repr(address)}; expected https://host/v1, or http:// on this machine.", place=place
         )

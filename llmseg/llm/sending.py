@@ -18,6 +18,7 @@ from .stored import AnswerStore
 __all__ = ["Sender"]
 
 UNCONNECTED_TRIES = 2  # a server that is not there will not come within a minute
+LONGEST_DOUBLING = 16  # after it the pause grows no more
 FRESH_TEMPERATURE = 0.7  # a new answer is wanted, so not the likeliest again
 
 
@@ -61,6 +62,8 @@ class Sender:
         async with self._places:
             tries = 0
             while True:
+                if self.remaining() <= 0:
+                    raise self._too_late()
                 self.requests += 1
                 wishes = {**self._wishes, "response_format": form}
                 parameters = {name: value for name, value in wishes.items() if name not in self._refused}
@@ -71,7 +74,7 @@ class Sender:
                     self._refused.add(error.parameter)
                     self._store.note_refused(error.parameter)
                 except asyncio.TimeoutError:
-                    raise UnreachableError(f"no answer within {self._profile.deadline:g} s.", place="llm") from None
+                    raise self._too_late() from None
                 except BusyError as error:
                     tries += 1
                     await asyncio.sleep(self._pause(error, tries))
@@ -80,6 +83,9 @@ class Sender:
         """Seconds until the deadline."""
         return self._deadline - asyncio.get_running_loop().time()
 
+    def _too_late(self) -> UnreachableError:
+        return UnreachableError(f"no answer within {self._profile.deadline:g} s.", place="llm")
+
     def _pause(self, error: BusyError, tries: int) -> float:
         """Seconds to wait before the next try."""
         if tries >= (self._profile.tries if error.connected else UNCONNECTED_TRIES):
@@ -87,7 +93,7 @@ class Sender:
             remedy = "" if error.connected else service
             raise UnreachableError(f"{error.problem} Tried {tries} times.{remedy}", place="llm") from error
         # Jitter: requests that failed together shall not come back together.
-        own = self._profile.pause * 2 ** (tries - 1) * random.uniform(0.5, 1)
+        own = self._profile.pause * 2 ** min(tries - 1, LONGEST_DOUBLING) * random.uniform(0.5, 1)
         pause = own if error.wait is None else error.wait
         if pause > self.remaining():
             raise UnreachableError(
