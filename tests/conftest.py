@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from llmseg.encoder import Encoder
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # torch's threads of several workers would fight for the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "llmseg_nodes"  # `import nodes` would mean ComfyUI's own module in the other host

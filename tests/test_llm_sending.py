@@ -18,7 +18,7 @@ from llm_server import FakeModel, answer, completion, huge, refuses, reset, serv
 from werkzeug import Request, Response
 
 from llmseg.errors import LLMError, MissingKeyError, QuotaError, ReplyError, UnreachableError
-from llmseg.llm.client import OPTIONAL_PARAMETERS, open_endpoint
+from llmseg.llm.client import OPTIONAL_PARAMETERS, BusyError, open_endpoint
 from llmseg.llm.profiles import LanguageModel, Profile
 from llmseg.llm.sending import FRESH_TEMPERATURE, Sender
 from llmseg.llm.stored import AnswerStore

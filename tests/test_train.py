@@ -101,6 +101,7 @@ def test_phrases_are_framed_as_the_library_frames_them():
 # --- batches ---
 
 
+@pytest.mark.slow
 def test_batch_depends_on_seed_and_number_only(drawings):
     stage = TINY.stages[1]
     one, other = batches.Batches(drawings, 5), batches.Batches(drawings, 5)
@@ -110,6 +111,7 @@ def test_batch_depends_on_seed_and_number_only(drawings):
     assert not torch.equal(one.make(7, stage).images, one.make(8, stage).images)
 
 
+@pytest.mark.slow
 def test_batch_says_who_holds_what(drawings):
     batch = batches.Batches(drawings, 1).make(0, Stage(96, 30, 0, 4, 12, 60))
     assert batch.images.shape == (30, 96, 96, 3)
@@ -197,6 +199,7 @@ def slow_local_loss(patches, phrases, scale, batch, recipe):
     return torch.stack(presence).sum() / pairs, hard
 
 
+@pytest.mark.slow
 def test_local_loss_equals_a_loop(drawings):
     batch = batches.Batches(drawings, 2).make(0, Stage(96, 6, 0, 3, 12, 60))
     torch.manual_seed(1)
@@ -231,6 +234,7 @@ def steps(drawings, folder, count, checkpoint=None):
     return made
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_an_uninterrupted_one(drawings, tmp_path):
     whole = steps(drawings, tmp_path, 4)
     steps(drawings, tmp_path, 2).save()
@@ -240,6 +244,7 @@ def test_resumed_training_equals_an_uninterrupted_one(drawings, tmp_path):
         assert torch.allclose(tensor, resumed.average[name], atol=1e-6), name
 
 
+@pytest.mark.slow
 def test_budget_log_snapshot_and_file(drawings, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "LOG_EVERY", 1)
     made = trainer.Trainer(TINY, drawings, tmp_path, "cpu", compiled=False)
