@@ -41,7 +41,11 @@ __all__ = ["AnswerStore", "Settled"]
 logger = logging.getLogger("llmseg")
 
 SCHEMA = 1
+MOST_REMEMBERED = 10_000  # answers that this process has read, so that it need not read them again
 UNREADABLE = (KeyError, TypeError, RecursionError)  # what taking a damaged record apart raises
+
+
+_remembered: dict[Path, tuple[tuple[int, int], Answer]] = {}  # with the time and size of the file
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,25 @@ class AnswerStore:
         """A stored answer, None where there is none that can be read."""
         key = self.key(question, context)
         path = self._path(question, key)
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        if (known := _remembered.get(path)) is not None and known[0] == stamp:
+            return known[1]
         stored = _read(path)
         try:
             if stored["key"] != key:
                 raise KeyError(key)
-            return _answer(stored["answer"])
+            answer = _answer(stored["answer"])
         except UNREADABLE:
-            if path.exists():
-                logger.warning("%s cannot be read; the class is asked again.", path)
+            logger.warning("%s cannot be read; the class is asked again.", path)
             return None
+        if len(_remembered) >= MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[path] = (stamp, answer)
+        return answer
 
     def put(self, question: Question, context: Context, answer: Answer, source: Mapping[str, object]) -> None:
         """Keep an answer, with what it was asked by and where it came from."""
