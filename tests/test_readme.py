@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from llmseg.unwanted import REASONS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -30,6 +34,13 @@ def test_the_library_guide_runs() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_the_expansion_guide_prints_what_it_says() -> None:
+    code = examples("python", (ROOT / "docs" / "expansion.md").read_text(encoding="utf-8"))[0]
+    promised = re.findall(r"^# (\(.*\))$", code, re.MULTILINE)
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert result.stdout.splitlines() == promised
+
+
 def test_ci_runs_the_commands_of_the_readme() -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     install, run = examples("", README)[0].strip().splitlines()
@@ -37,9 +48,16 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     assert run.removeprefix("python ") in ci
 
 
-def test_every_option_of_the_command_line_is_in_the_readme() -> None:
+@pytest.mark.parametrize(("command", "page"), [("run", "README.md"), ("expand", "docs/expansion.md")])
+def test_every_option_of_a_command_is_documented(command: str, page: str) -> None:
     help_text = subprocess.run(
-        [sys.executable, "-m", "llmseg.run", "--help"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", f"llmseg.{command}", "--help"], cwd=ROOT, capture_output=True, text=True
     ).stdout
+    text = (ROOT / page).read_text(encoding="utf-8")
     for option in set(re.findall(r"--[a-z-]+", help_text)) - {"--help", "--version"}:
-        assert f"`{option}" in README, option
+        assert f"`{option}" in text, option
+
+
+def test_every_reason_is_documented() -> None:
+    page = (ROOT / "docs" / "expansion.md").read_text(encoding="utf-8")
+    assert [reason for reason in REASONS if f"`{reason}`" not in page] == []
