@@ -10,7 +10,6 @@ Not here: running workflows (`run`), what is asked and how (`llm_expansion`, `ll
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import logging
 import sys
@@ -18,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
+from .cleaning_rules import explain_reason
+from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, use_utf8
 from .errors import InputError, LLMError, LLMSegError
 from .expansion import expand_with, expansion_to_json, load_expansion, save_expansion
 from .expansion_edits import hold_lock
@@ -34,15 +35,12 @@ from .types import ClassList, Expansion
 
 __all__ = ["main"]
 
-DONE, FAILED, INVALID, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
 LOCK_FILE = "expansion.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a console of Windows may speak another encoding
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    use_utf8()
     options = _parser().parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("warning: %(message)s"))
@@ -72,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(expansion_to_json(asked.expansion), ensure_ascii=False, indent=2))
     else:
         print(format_expansion(asked.expansion))
-    for remark in asked.remarks:
+    for remark in (*asked.remarks, *_explain_reasons(asked.expansion)):
         print(printable(remark), file=sys.stderr)
     if not options.dry_run:
         save_expansion(asked.expansion, options.lock)
@@ -109,6 +107,12 @@ def _check_lock(lock: Expansion, classes: ClassList, path: Path) -> None:
             "Name another file, or add --replace.",
             place="lock",
         )
+
+
+def _explain_reasons(expansion: Expansion) -> list[str]:
+    """A line for each reason in the table."""
+    dropped = (item.reason for entry in expansion.classes for item in entry.subclasses if not item.kept)
+    return [f"dropped, {reason}: {explain_reason(reason)}" for reason in dict.fromkeys(dropped) if reason]
 
 
 def _show(done: int, total: int) -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from .cleaning import known_nouns
 from .cleaning_rules import CleaningLimits
+from .library import library_names, load_library
 from .llm import AnswerStore, Context, LanguageModel, Outcome, Question, ask_questions, estimate_cost
 from .options import COUNT, KIND, NETWORK
 from .types import ClassList
@@ -33,7 +36,8 @@ class AskOptions:
         refresh: another number asks for new answers.
         network: a name in `NETWORK`.
         preview: ask nothing, only say what asking would cost.
-        strict: drop also what only probably cannot be seen.
+        strict: drop also what only probably cannot be seen, and let encoders read the class behind phrases that
+            do not name it.
     """
 
     kind: str = KIND.default
@@ -71,11 +75,13 @@ class Interview:
         self.outcomes: list[Outcome] = []
         self.estimates: list[str] = []
 
-    @property
+    @cached_property
     def limits(self) -> CleaningLimits:
         """What cleaning keeps; a single synonym or sentence is worth keeping, a single subclass is not."""
-        least = min(CleaningLimits.min_keep, self.options.count) if self.options.kind == KIND.default else 1
-        return CleaningLimits(self.options.count, self.options.count, least, self.options.strict)
+        count, strict = self.options.count, self.options.strict
+        least = min(CleaningLimits.min_keep, count) if self.options.kind == KIND.default else 1
+        known = known_nouns(map(load_library, library_names())) if strict else frozenset()
+        return CleaningLimits(count, count, least, strict, suffix=strict, known=known)
 
     async def ask(self, questions: Sequence[Question], classes: ClassList, *, needed: bool = True) -> Outcome:
         """Answers, from the store or the model.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import io
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from . import __version__
+from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, use_utf8
 from .errors import InputError, LLMSegError, WorkflowError, located
 from .graph import (
     Executor,
@@ -37,7 +37,6 @@ from .graph import (
 )
 from .reporting import JsonReporter, Reporter, TextReporter
 
-DONE, FAILED, INVALID, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
 NODES_MODULE = "llmseg_nodes"  # private: `nodes` is ComfyUI's own name
 
 LONGEST_PATH = 4096  # characters; beyond it the value is surely a text
@@ -47,9 +46,7 @@ Prompt = dict[str, dict[str, object]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a console of Windows may speak another encoding
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    use_utf8()
     options = _parser().parse_args(arguments)
     reporter: Reporter = JsonReporter() if options.json else TextReporter()
     handler = _LogHandler(reporter)

@@ -63,6 +63,7 @@ def test_a_profile_is_asked_and_the_lock_file_written(model: FakeModel, capsys: 
     assert err.splitlines() == [
         "fake-1 by fake: 2 requests, 0 answers were stored",
         "tokens: 2000 read, 200 written, cost about 0.0003",
+        "dropped, count: beyond the number that is kept",
         f"wrote {Path('sub/pets.json')}",
     ]
     assert read("sub/pets.json") == {"dog": ["red dog", "small dog"], "cat": ["red cat", "small cat"]}

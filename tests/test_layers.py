@@ -18,7 +18,7 @@ ORDER = [
     "tokenizer", "attention", "clip_config", "vit", "checkpoint", "weights", "encoder", "text_bank", "affinity",
     "patch_features", "scores", "assembly",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
-    "graph", "evaluation", "reporting", "expand", "run",
+    "graph", "evaluation", "reporting", "commands", "expand", "run",
 ]  # fmt: skip
 
 

@@ -109,9 +109,7 @@ def server() -> Iterator[FakeModel]:
 @pytest.fixture
 def model(server: FakeModel) -> FakeModel:
     """The server as it was at first."""
-    fresh = FakeModel(server.server)
-    with server.lock:
-        vars(server).update({name: value for name, value in vars(fresh).items() if name != "lock"})
+    server.forget()
     return server
 
 

@@ -208,6 +208,15 @@ def test_strict_drops_what_cannot_be_seen(model: FakeModel, tmp_path: Path) -> N
     assert dropped(asked) == [("phone", "5g phone", "not_visible")]
 
 
+def test_strict_lets_encoders_read_the_class_behind_what_does_not_name_it(model: FakeModel, tmp_path: Path) -> None:
+    model.lists = {"dog": ["golden setter", "poodle", "guide dog"]}
+    asked = expand(model, tmp_path, "dog", AskOptions(strict=True))
+    read = {phrase.text: phrase.encoded for phrase in asked.expansion.classes[0].subclasses}
+    assert read == {"golden setter": "golden setter dog", "poodle": "", "guide dog": ""}
+    plain = expand(model, tmp_path, "dog", AskOptions())
+    assert {phrase.encoded for phrase in plain.expansion.classes[0].subclasses} == {""}
+
+
 # --- other languages ---
 
 
