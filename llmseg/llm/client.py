@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from ..errors import LLMError, MissingKeyError, QuotaError, UnreachableError
 from .keys import Secret, read_key
 from .profiles import LanguageModel, Profile, table_name
-from .wire import hidden_in_logs, open_wire
+from .wire import REDIRECT_TARGET, hidden_in_logs, open_wire
 
 __all__ = ["BusyError", "Endpoint", "RefusedParameterError", "open_endpoint"]
 
@@ -169,7 +169,7 @@ def _host(profile: Profile) -> str:
 def _target(headers: Mapping[str, str], key: Secret) -> str:
     """The host that a redirect leads to."""
     with suppress(ValueError):
-        return key.hide(urlsplit(headers.get("location", "")).hostname or "elsewhere")[:SHOWN]
+        return key.hide(urlsplit(headers.get(REDIRECT_TARGET, "")).hostname or "elsewhere")[:SHOWN]
     return "elsewhere"
 
 

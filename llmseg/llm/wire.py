@@ -20,9 +20,12 @@ from ..errors import ReplyError, UnreachableError
 from .keys import Secret
 from .profiles import Profile
 
-__all__ = ["hidden_in_logs", "http_library", "open_wire"]
+__all__ = ["REDIRECT_TARGET", "hidden_in_logs", "http_library", "open_wire"]
 
-KEPT_HEADERS = ("location", "retry-after", "retry-after-ms")
+REDIRECT_TARGET = "llmseg-redirect-target"
+
+# Of a reply, under these names: a client that saw a location would read it, and fail on a strange one.
+KEPT_HEADERS = {"location": REDIRECT_TARGET, "retry-after": "retry-after", "retry-after-ms": "retry-after-ms"}
 # Libraries below us that log the headers of replies, in which an endpoint could repeat a key.
 TALKATIVE = ("httpcore.http11", "httpcore.http2", "httpcore2.http11", "httpcore2.http2")
 
@@ -75,7 +78,7 @@ def open_wire(profile: Profile, key: Secret) -> Any:
             if response.headers.get("content-encoding", "identity") != "identity":
                 await response.aclose()
                 raise ReplyError("a compressed reply, which was not asked for.", place="llm")
-            kept = [(name, response.headers[name]) for name in KEPT_HEADERS if name in response.headers]
+            kept = [(ours, response.headers[name]) for name, ours in KEPT_HEADERS.items() if name in response.headers]
             response.headers = http.Headers([*kept, ("content-type", "application/json; charset=utf-8")])
             response.extensions.pop("reason_phrase", None)  # free text, which clients log
             response.stream = Capped(response.stream)
