@@ -15,7 +15,7 @@ fixed cutoff, which depends on the encoder; C14 compares classes instead, and C1
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -49,6 +49,7 @@ def judge_affinity(
     margin: float = 0.0,
     templates: str = AUTO,
     limits: CleaningLimits | None = None,
+    locked: Collection[str] = (),
 ) -> Expansion:
     """Drop what the encoder takes for another class, for a repetition or for a stranger.
 
@@ -61,6 +62,7 @@ def judge_affinity(
         margin: how much larger the cosine to the own class name has to be than to all others. 0..2
         templates: a name in `TEMPLATES`, or "auto".
         limits: for `too_few`.
+        locked: names of classes that stay as they are, such as those of a lock file.
 
     Raises:
         UnknownNameError: no such template set.
@@ -76,17 +78,21 @@ def judge_affinity(
         (label, position)
         for label in names
         for position, phrase in enumerate(expansion.classes[label].subclasses)
-        if _is_compared(phrase) and _can_read(encoder, _reading(phrase), frames)
+        if expansion.classes[label].class_name.name not in locked
+        and _is_compared(phrase)
+        and _can_read(encoder, _reading(phrase), frames)
     ]
     phrases = [expansion.classes[label].subclasses[position] for label, position in spots]
     reasons = _judge(names, phrases, [label for label, _ in spots], encoder, templates, margin) if phrases else {}
     left = _drop(expansion, {spots[row]: reason for row, reason in reasons.items()})
-    return judge_expansion(left, ["too_few"], limits)
+    judged = judge_expansion(left, ["too_few"], limits)
+    pairs = zip(left.classes, judged.classes, strict=True)
+    return replace(judged, classes=tuple(old if old.class_name.name in locked else new for old, new in pairs))
 
 
-def report_affinity(expansion: Expansion, encoder: Encoder) -> list[tuple[str, str, str]]:
+def report_affinity(expansion: Expansion, encoder: Encoder, locked: Collection[str] = ()) -> list[tuple[str, str, str]]:
     """Class, phrase and reason of what `judge_affinity` would drop without a margin."""
-    pairs = zip(expansion.classes, judge_affinity(expansion, encoder).classes, strict=True)
+    pairs = zip(expansion.classes, judge_affinity(expansion, encoder, locked=locked).classes, strict=True)
     return [
         (entry.class_name.name, new.text, new.reason)
         for entry, judged in pairs

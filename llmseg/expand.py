@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import __version__
@@ -29,13 +30,14 @@ from .interview import ENGLISH, AskOptions
 from .llm import find_model, read_configuration
 from .llm_expansion import Asked, expand_by_llm
 from .names import parse_names
-from .options import COUNT, KIND, LIBRARY
+from .options import COUNT, KIND, LIBRARY, REFRESH, Number
 from .store import read_text
 from .types import ClassList, Expansion
 
 __all__ = ["main"]
 
 LOCK_FILE = "expansion.json"
+FOR_A_PROFILE = ("model", "kind", "count", "critic", "strict", "domain", "language", "refresh", "dry_run")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logging.getLogger("llmseg").exception("this is where:")
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return FAILED if isinstance(error, LLMError) else INVALID
+    except BrokenPipeError:  # whoever read the table has left; the lock file is written
+        sys.stdout = None  # so that the interpreter does not flush into it
+        return FAILED
     except KeyboardInterrupt:
         print("error: interrupted; answers that came stay stored.", file=sys.stderr)
         return INTERRUPTED
@@ -62,10 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     text = read_text(Path(options.names[1:]), place="names") if options.names.startswith("@") else options.names
     classes = parse_names(text)
+    _check_options(options)
     lock = load_expansion(options.lock) if options.lock.is_file() else None
     if lock is not None and not options.replace:
         _check_lock(lock, classes, options.lock)
     asked = _expand(options, classes, None if options.replace else lock)
+    if not options.dry_run:  # before anything is said: a reader may leave
+        save_expansion(asked.expansion, options.lock)
     if options.json:
         print(json.dumps(expansion_to_json(asked.expansion), ensure_ascii=False, indent=2))
     else:
@@ -73,7 +81,6 @@ def _run(options: argparse.Namespace) -> int:
     for remark in (*asked.remarks, *_explain_reasons(asked.expansion)):
         print(printable(remark), file=sys.stderr)
     if not options.dry_run:
-        save_expansion(asked.expansion, options.lock)
         print(f"wrote {options.lock}", file=sys.stderr)
     failed = any(entry.status == "fallback" for entry in asked.expansion.classes)
     return PARTLY if failed and not options.dry_run else DONE
@@ -97,6 +104,23 @@ def _expand(options: argparse.Namespace, classes: ClassList, lock: Expansion | N
     return expand_by_llm(classes, find_model(options.profile, options.model), wanted, lock=lock, on_answer=_show)
 
 
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse what would be ignored, or found out only after it was paid for."""
+    standard = _parser().parse_args([""])
+    ignored = [name for name in FOR_A_PROFILE if getattr(options, name) != getattr(standard, name)]
+    if ignored and not options.profile:
+        raise InputError(
+            f"--{ignored[0].replace('_', '-')} is for language models; name one by --profile.", place="usage"
+        )
+    if options.profile and options.library != standard.library:
+        raise InputError("--library and --profile; expected one of them.", place="usage")
+    if options.dry_run:
+        return
+    folder = next(parent for parent in options.lock.absolute().parents if parent.exists())
+    if options.lock.is_dir() or not options.lock.name or not os.access(folder, os.W_OK) or not folder.is_dir():
+        raise InputError(f"cannot write {str(options.lock)!r}; expected a file in a writable folder.", place="lock")
+
+
 def _check_lock(lock: Expansion, classes: ClassList, path: Path) -> None:
     """Refuse to write over entries that were not asked for: somebody may have edited them."""
     wanted = {fold(name) for name in classes.names}
@@ -117,14 +141,19 @@ def _explain_reasons(expansion: Expansion) -> list[str]:
 
 def _show(done: int, total: int) -> None:
     """A line that is written over, on a terminal only."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         print(f"\r{done:>6}/{total}", end="\r" if done < total else "\n", file=sys.stderr, flush=True)
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or not COUNT.minimum <= int(text) <= COUNT.maximum:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected {COUNT.minimum:g} to {COUNT.maximum:g}")
-    return int(text)
+def _within(limits: Number) -> Callable[[str], int]:
+    """A whole number between limits, as argparse wants it."""
+
+    def read(text: str) -> int:
+        if not text.isdigit() or len(text) > 9 or not limits.minimum <= int(text) <= limits.maximum:
+            raise argparse.ArgumentTypeError(f"{text!r}; expected {limits.minimum:g} to {limits.maximum:g}")
+        return int(text)
+
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,12 +181,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--replace", action="store_true", help="write the lock file anew, whatever it held")
     add("--kind", default=KIND.default, choices=list(KIND.names), help=KIND.tooltip)
-    add("--count", type=_count, default=int(COUNT.default), metavar="N", help="most phrases of a class (default: 7)")
+    add(
+        "--count",
+        type=_within(COUNT),
+        default=int(COUNT.default),
+        metavar="N",
+        help="most phrases of a class (default: 7)",
+    )
     add("--critic", action="store_true", help="let the model look at its own list again")
     add("--strict", action="store_true", help="drop doubtful phrases instead of keeping them")
     add("--domain", default="", metavar="TEXT", help="what the pictures show, such as 'satellite images'")
     add("--language", default=ENGLISH, metavar="CODE", help="of the class names; other than en they are translated")
-    add("--refresh", type=int, default=0, metavar="N", help="another number asks for new answers")
+    add("--refresh", type=_within(REFRESH), default=0, metavar="N", help="another number asks for new answers")
     add("--dry-run", action="store_true", help="ask nothing and write nothing; say what asking would cost")
     add("--offline", action="store_true", help="stored answers only; other classes keep their name alone")
     add("--frozen", action="store_true", help="stored answers and the lock file only; a missing one is an error")

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .cleaning import clean_expansion, judge_expansion
-from .cleaning_rules import COLLISION_RULES, EXACT_RULES
+from .cleaning_rules import COLLISION_RULES, EXACT_RULES, CleaningLimits
 from .errors import InputError, UnknownNameError
 from .expansion_text import parse_expansion_json, read_phrases
 from .folding import fold, plain_ascii
@@ -59,7 +59,13 @@ def expand_names(classes: ClassList, source: str = "auto", own_library: str = ""
     return expand_from_library(classes, source, own_library)
 
 
-def expand_with(classes: ClassList, library: str, subclasses: str = "", own_library: str = "") -> Expansion:
+def expand_with(
+    classes: ClassList,
+    library: str,
+    subclasses: str = "",
+    own_library: str = "",
+    limits: CleaningLimits | None = None,
+) -> Expansion:
     """Own subclasses where any are given, as in `expand_from_text`; else the library.
 
     Raises:
@@ -67,7 +73,7 @@ def expand_with(classes: ClassList, library: str, subclasses: str = "", own_libr
         InputError: subclasses that cannot be read.
     """
     if subclasses.strip():
-        return expand_from_text(classes, subclasses)
+        return expand_from_text(classes, subclasses, limits)
     return expand_from_library(classes, library, own_library)
 
 
@@ -105,10 +111,11 @@ def expand_from_library(classes: ClassList, library: str = "auto", own_library: 
     return _collect(classes, known, COLLISION_RULES, source=f"library {library}")
 
 
-def expand_from_text(classes: ClassList, text: str) -> Expansion:
+def expand_from_text(classes: ClassList, text: str, limits: CleaningLimits | None = None) -> Expansion:
     """Read subclasses from JSON or from lines `class: subclass, subclass`.
 
-    Any form that `expansion_text.read_phrases` knows; a language model's reply is cleaned by all rules.
+    Any form that `expansion_text.read_phrases` knows; a language model's reply is cleaned by all rules
+    and `limits`.
 
     Raises:
         InputError: not readable, or a line for a class that was not asked for.
@@ -132,7 +139,7 @@ def expand_from_text(classes: ClassList, text: str) -> Expansion:
         first = [] if found[name] else [Phrase(name, "user", source="text")]
         known.setdefault(owner, []).extend([*first, *phrases])
     expansion = _collect(classes, known, EXACT_RULES, source=source)
-    return clean_expansion(expansion) if source == "reply" else expansion
+    return clean_expansion(expansion, limits) if source == "reply" else expansion
 
 
 def _unknown_class(name: str, classes: ClassList, source: str) -> InputError:

@@ -27,8 +27,13 @@ def locked_entries(classes: ClassList, lock: Expansion | None) -> dict[str, Clas
     """
     entries = [entry for entry in (lock.classes if lock else ()) if entry.status == "ok"]
     exact = {entry.class_name.name.casefold(): entry for entry in entries}
-    folded = {fold(entry.class_name.name): entry for entry in reversed(entries)}
-    found = {asked: exact.get(asked.name.casefold()) or folded.get(fold(asked.name)) for asked in classes.classes}
+    found = {asked: exact.get(asked.name.casefold()) for asked in classes.classes}
+    taken = {id(held) for held in found.values()}
+    # By a rougher reading, or an alias, an entry serves one class only.
+    folded = {fold(entry.class_name.name): entry for entry in reversed(entries) if id(entry) not in taken}
+    for asked in [asked for asked, held in found.items() if held is None]:
+        keys = (fold(wording) for wording in (asked.name, *asked.aliases))
+        found[asked] = next((folded.pop(key) for key in keys if key in folded), None)
     return {asked.name: _take_over(asked, held) for asked, held in found.items() if held is not None}
 
 
@@ -36,7 +41,12 @@ def _take_over(asked: ClassName, held: ClassExpansion) -> ClassExpansion:
     """What is held of a class, under the name that is asked for."""
     name = held.class_name
     named = replace(asked, sense=asked.sense or name.sense, english=asked.english or name.english)
-    return replace(held, class_name=named)
+    # What fell only beside other classes than today's is judged again.
+    again = (
+        replace(item, status="ok", reason="") if not item.kept and item.reason in LOCK_RULES else item
+        for item in held.subclasses
+    )
+    return replace(held, class_name=named, subclasses=tuple(again))
 
 
 def hold_lock(expansion: Expansion, lock: Expansion | None) -> Expansion:

@@ -5,20 +5,24 @@ Not here: which questions there are (`llm_expansion`, `second_looks`), requests 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from time import monotonic
 
 from .cleaning import known_nouns
 from .cleaning_rules import CleaningLimits
+from .errors import InputError, LLMError
 from .library import library_names, load_library
 from .llm import AnswerStore, Context, LanguageModel, Outcome, Question, ask_questions, estimate_cost
 from .options import COUNT, KIND, NETWORK
 from .types import ClassList
 
-__all__ = ["AskOptions", "Interview"]
+__all__ = ["ENGLISH", "AskOptions", "Interview", "is_english"]
 
 ENGLISH = "en"
+LONGEST_DOMAIN = 200  # characters; a workflow shall not send a book
 
 Progress = Callable[[int, int], None]
 
@@ -51,6 +55,14 @@ class AskOptions:
     strict: bool = False
 
 
+def is_english(language: str) -> bool:
+    """Whether names in a language need no translation: en, en-GB, English, or nothing said."""
+    return (
+        language.strip().lower() in ("", "english")
+        or re.fullmatch(r"en([-_]\w+)?", language.strip().lower()) is not None
+    )
+
+
 class Interview:
     """A language model, what it is asked for, and what that took so far.
 
@@ -68,12 +80,17 @@ class Interview:
         store: AnswerStore,
         on_answer: Progress | None = None,
     ) -> None:
+        if len(options.domain) > LONGEST_DOMAIN:
+            raise InputError(f"{len(options.domain)} characters; expected at most {LONGEST_DOMAIN}.", place="domain")
         self.language_model = language_model
         self.options = options
         self.store = store
         self.on_answer = on_answer
         self.outcomes: list[Outcome] = []
         self.estimates: list[str] = []
+        self.notes: list[str] = []
+        self.unfinished = False
+        self._end = monotonic() + language_model.profile.deadline
 
     @cached_property
     def limits(self) -> CleaningLimits:
@@ -95,24 +112,37 @@ class Interview:
             LLMError: as `llm.ask_questions`.
         """
         options = self.options
-        context = Context(classes.wordings, options.domain.strip(), options.language, options.refresh)
+        context = Context(classes.wordings, options.domain.strip(), options.language.strip().lower(), options.refresh)
         network = options.network if needed or options.network == "online" else "offline"
         if options.preview:
             network = "offline"
             missing = [question for question in questions if self.store.get(question, context) is None]
             self.estimates += [_format_estimate(missing, context, self.language_model)] if missing else []
         outcome = await ask_questions(
-            questions, context, self.language_model, self.store, network=network, on_answer=self.on_answer
+            questions,
+            context,
+            self.language_model,
+            self.store,
+            network=network,
+            seconds=self._end - monotonic(),
+            on_answer=self.on_answer,
         )
         self.outcomes.append(outcome)
+        self.unfinished |= outcome.unfinished
         return outcome
+
+    def leave_out(self, what: str, error: LLMError) -> None:
+        """Go on without a second look that failed; a later run may have it."""
+        self.unfinished = True
+        self.notes.append(f"without {what}: {error.problem}")
 
     def remarks(self) -> list[str]:
         """What it took, or would take, a line each."""
         names = ("stored", "requests", "tokens_in", "tokens_out")
         stored, requests, read, written = (sum(getattr(outcome, name) for outcome in self.outcomes) for name in names)
         profile = self.language_model.profile
-        lines = [f"{self.language_model.model} by {profile.name}: {requests} requests, {stored} answers were stored"]
+        asked = f"{requests} request{'' if requests == 1 else 's'}, {stored} answers were stored"
+        lines = [f"{self.language_model.model} by {profile.name}: {asked}", *self.notes]
         if requests:
             price = (read * profile.price_in + written * profile.price_out) / 1e6
             lines.append(f"tokens: {read} read, {written} written" + (f", cost about {price:.4f}" if price else ""))

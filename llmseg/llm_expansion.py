@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from .cleaning import CLEANER_VERSION, normalise_phrase
 from .errors import lookup
 from .expansion_edits import locked_entries
-from .folding import plain_ascii
-from .interview import ENGLISH, AskOptions, Interview, Progress
+from .folding import fold, plain_ascii
+from .interview import AskOptions, Interview, Progress, is_english
 from .llm import Answer, AnswerStore, LanguageModel, Question
 from .llm.kinds import PROMPT_VERSION
 from .llm.running import run_coroutine
@@ -44,11 +44,13 @@ class Asked:
         expansion: the classes with their phrases.
         remarks: how it came about, a line each.
         unfinished: whether a later run may find answers that this one missed.
+        locked: names of the classes that a lock file gave.
     """
 
     expansion: Expansion
     remarks: tuple[str, ...]
     unfinished: bool = False
+    locked: frozenset[str] = frozenset()
 
 
 def expand_by_llm(
@@ -92,6 +94,7 @@ async def ask_expansion(
     lookup(NETWORK.names, options.network, place="network")
     locked = locked_entries(classes, lock)
     interview = Interview(language_model, options, store or AnswerStore(language_model), on_answer)
+    classes = ClassList(tuple(locked[e.name].class_name if e.name in locked else e for e in classes.classes))
     classes = await _translate(interview, classes, locked)
     questions = _first_questions(interview, classes, locked)
     outcome = await interview.ask(list(questions.values()), classes)
@@ -106,14 +109,16 @@ async def ask_expansion(
             expansion = await criticise_phrases(interview, expansion, locked)
     if failures and not options.preview:
         why = "; ".join(dict.fromkeys(failures.values()))
-        logger.warning("no answer for %s (%s); the name stands alone.", _listed(list(failures)), why[:LONGEST_REASON])
+        again = "" if interview.unfinished else " Another refresh asks again."
+        shown = _listed(list(failures))
+        logger.warning("no answer for %s (%s); the name stands alone.%s", shown, why[:LONGEST_REASON], again)
     remarks = [*interview.remarks(), *([f"{len(locked)} classes from the lock file"] if locked else [])]
-    return Asked(expansion, tuple(remarks), any(outcome.unfinished for outcome in interview.outcomes))
+    return Asked(expansion, tuple(remarks), interview.unfinished, frozenset(locked))
 
 
 async def _translate(interview: Interview, classes: ClassList, locked: Locked) -> ClassList:
     """Give names of other languages their English wording."""
-    foreign = interview.options.language.strip().lower() not in ("", ENGLISH)
+    foreign = not is_english(interview.options.language)
     wanted = {
         entry.name: Question("translate", entry.name, entry.sense, 1)
         for entry in classes.classes
@@ -126,8 +131,21 @@ async def _translate(interview: Interview, classes: ClassList, locked: Locked) -
     unknown = [name for name in wanted if name not in english]
     if unknown and not interview.options.preview:
         logger.warning("no English name for %s; encoders read English. Write it instead.", _listed(unknown))
-    named = (replace(entry, english=english.get(entry.name, entry.english)) for entry in classes.classes)
-    return ClassList(tuple(replace(e, english="") if e.english == e.name else e for e in named))
+    named = [replace(entry, english=english.get(entry.name, entry.english)) for entry in classes.classes]
+    named = [replace(e, english="") if e.english == e.name else e for e in named]
+    _warn_of_one_wording(named)
+    return ClassList(tuple(named))
+
+
+def _warn_of_one_wording(classes: Sequence[ClassName]) -> None:
+    """Say where two classes read the same to an encoder, which then cannot tell them apart."""
+    owners: dict[str, str] = {}
+    for entry in classes:
+        first = owners.setdefault(fold(entry.wording), entry.name)
+        if first != entry.name:
+            logger.warning(
+                "%r and %r are both %r in English; write what tells them apart.", first, entry.name, entry.wording
+            )
 
 
 def _first_questions(interview: Interview, classes: ClassList, locked: Locked) -> dict[str, Question]:
@@ -149,8 +167,10 @@ def _entry(
         return locked[name.name]
     if name.name in failures and not interview.options.preview:
         return ClassExpansion(name, status="fallback", reason=failures[name.name])
-    answer = answers.get(name.name, Answer())
-    return ClassExpansion(replace(name, sense=name.sense or answer.sense), proposed_phrases(interview, answer.phrases))
+    answer = answers.get(name.name, Answer(policy=name.policy))
+    # A model that says "keep" found the class narrow already; the lock file shows it.
+    told = replace(name, sense=name.sense or answer.sense, policy=answer.policy)
+    return ClassExpansion(told, proposed_phrases(interview, answer.phrases))
 
 
 def _provenance(interview: Interview, locked: Locked) -> Mapping[str, str]:

@@ -84,7 +84,7 @@ def _parse_class(wordings: Sequence[str]) -> ClassName:
     name, sense = wordings[0], ""
     if match := _SENSE.match(name):
         name, sense = match["name"], match["sense"].strip()
-    for wording in (name, *wordings[1:]):
+    for wording in (name, sense, *wordings[1:]):
         if len(wording) > NAME_LIMIT:
             raise InputError(
                 f"a name of {len(wording)} characters, {wording[:20] + '...'!r}; expected at most {NAME_LIMIT}.",

@@ -12,9 +12,13 @@ from dataclasses import replace
 
 from .cleaning import clean_expansion, judge_expansion
 from .cleaning_rules import LOCK_RULES, CleaningLimits
+from .errors import LLMError, ReplyError, UnreachableError
+from .folding import fold
 from .interview import Interview
 from .llm import Answer, Question
-from .types import ClassExpansion, Expansion, Phrase
+from .llm.kinds import FITS_OTHER
+from .store import content_hash
+from .types import ClassExpansion, ClassName, Expansion, Phrase
 
 __all__ = ["clean_unlocked", "criticise_phrases", "proposed_phrases", "refill_classes"]
 
@@ -61,7 +65,11 @@ async def refill_classes(
                 "refill", name.wording, name.sense, REFILL, entry.kept, tuple(rejected[:MOST_REJECTED])
             )
     # A help, not a need: without the network the class simply keeps what it has.
-    outcome = await interview.ask(list(wanted.values()), expansion.class_list, needed=False)
+    try:
+        outcome = await interview.ask(list(wanted.values()), expansion.class_list, needed=False)
+    except LLMError as error:
+        interview.leave_out("replacements", error)
+        return expansion
     more = {name: outcome.answers[question].phrases for name, question in wanted.items() if question in outcome.answers}
     if not more:
         return expansion
@@ -71,18 +79,45 @@ async def refill_classes(
 
 async def criticise_phrases(interview: Interview, expansion: Expansion, locked: Collection[str]) -> Expansion:
     """Drop what the language model itself rejects when it is shown it again."""
+    among = content_hash(sorted(expansion.class_list.wordings))[:16]  # what fits another class depends on them all
     wanted = {
         entry.class_name.name: Question(
-            "critic", entry.class_name.wording, entry.class_name.sense, len(entry.kept), entry.kept
+            "critic", entry.class_name.wording, entry.class_name.sense, len(entry.kept), entry.kept, among=among
         )
         for entry in expansion.classes
         if entry.kept and entry.class_name.name not in locked
     }
-    outcome = await interview.ask(list(wanted.values()), expansion.class_list)
+    try:
+        outcome = await interview.ask(list(wanted.values()), expansion.class_list)
+    except (UnreachableError, ReplyError) as error:
+        interview.leave_out("the critic", error)
+        return expansion
+    if silent := [name for name, question in wanted.items() if question not in outcome.answers]:
+        interview.notes.append(f"the critic gave no verdict on {len(silent)} of {len(wanted)} classes")
     answers = {name: outcome.answers[question] for name, question in wanted.items() if question in outcome.answers}
-    verdicts = {name: dict(zip(said.phrases, said.reasons, strict=False)) for name, said in answers.items()}
-    classes = tuple(_reject(entry, verdicts.get(entry.class_name.name, {})) for entry in expansion.classes)
-    return judge_expansion(replace(expansion, classes=classes), ["too_few"], interview.limits)
+    names = {fold(wording): entry.name for entry in expansion.class_list.classes for wording in _wordings(entry)}
+    classes = tuple(
+        _reject(entry, _verdicts(entry.class_name.name, answers.get(entry.class_name.name), names))
+        for entry in expansion.classes
+    )
+    rejected = replace(expansion, classes=classes)
+    judged = judge_expansion(rejected, ["too_few"], interview.limits)
+    pairs = zip(rejected.classes, judged.classes, strict=True)
+    return replace(judged, classes=tuple(old if old.class_name.name in locked else new for old, new in pairs))
+
+
+def _wordings(entry: ClassName) -> tuple[str, ...]:
+    return (entry.name, entry.wording, *entry.aliases)
+
+
+def _verdicts(own: str, answer: Answer | None, names: Mapping[str, str]) -> dict[str, str]:
+    """Phrase -> reason; a word in place of another class counts only where a class is called so."""
+    verdicts = {}
+    for phrase, reason in zip(answer.phrases, answer.reasons, strict=False) if answer else ():
+        other = names.get(fold(reason.removeprefix(FITS_OTHER)), own) if reason.startswith(FITS_OTHER) else ""
+        if other != own:
+            verdicts[phrase] = "fits_other_class" if other else reason
+    return verdicts
 
 
 def _extend(interview: Interview, entry: ClassExpansion, texts: Sequence[str]) -> ClassExpansion:

@@ -47,8 +47,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         InputError: the folder cannot be made or the file cannot be written.
     """
     # Opened with "x", not by tempfile, whose files nobody else may read.
-    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
+        temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:

@@ -132,6 +132,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "hypernym": 'a group that holds more than the class: "vehicle" for car',
         "not_visible": 'cannot be seen in a photo: "wireless"; only reported, unless limits are strict',
         "stereotype": "people by occupation, origin or worth instead of clothing, pose or age",
+        "edited": "removed by hand",
         "count": "beyond the number that is kept",
         "too_few": "so few were left that the class does better alone",
         # By an encoder (`affinity`, `text_bank`).

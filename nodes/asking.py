@@ -5,15 +5,17 @@ Not here: keys and addresses (`llmseg.llm.configuration`), files and edits of wh
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from llmseg.affinity import STRICT_MARGIN, judge_affinity, report_affinity
+from llmseg.cleaning_rules import CleaningLimits
 from llmseg.encoder import Encoder
 from llmseg.errors import InputError
 from llmseg.expansion import expand_with, load_expansion
-from llmseg.expansion_edits import hold_lock
+from llmseg.expansion_edits import hold_lock, locked_entries
 from llmseg.expansion_text import format_expansion
 from llmseg.interview import ENGLISH, AskOptions
 from llmseg.llm import PROFILES, LanguageModel, find_model, read_configuration
@@ -60,8 +62,9 @@ class LLMSegLLMProfile:
             return error.problem
 
     @classmethod
-    def IS_CHANGED(cls, profile: str, model: str) -> str:
-        return content_hash(repr(find_model(profile, model)))  # an edited profile counts at once
+    def IS_CHANGED(cls, profile: str | None, model: str | None) -> str:
+        found = None if profile is None or model is None else find_model(profile, model)  # None: comes over a link
+        return content_hash(repr(found or read_configuration()))  # an edited profile counts at once
 
     def execute(self, profile: str, model: str) -> tuple[LanguageModel]:
         return (find_model(profile, model),)
@@ -115,14 +118,16 @@ class LLMSegExpand:
     @classmethod
     def VALIDATE_INPUTS(cls, lock_file: str | None = None) -> bool | str:
         try:
-            return _lock_path(lock_file) is None or True
+            return not lock_file or not lock_file.strip() or _lock_path(lock_file).is_file() or _no_lock(lock_file)
         except InputError as error:
             return error.problem
 
     @classmethod
-    def IS_CHANGED(cls, lock_file: str | None = None, **inputs: Any) -> str:
-        path = _lock_path(lock_file)
-        return content_hash(cls.unfinished, path.read_bytes() if path is not None and path.is_file() else b"")
+    def IS_CHANGED(cls, lock_file: str | None = "", **inputs: Any) -> str | float:
+        if lock_file is None:  # its name comes over a link: nobody knows what is in it now
+            return math.nan
+        stat = _lock_path(lock_file).stat() if lock_file.strip() else None
+        return content_hash(cls.unfinished, host.network(), (stat.st_mtime_ns, stat.st_size) if stat else None)
 
     async def execute(
         self,
@@ -142,24 +147,33 @@ class LLMSegExpand:
         strict: bool = False,
     ) -> tuple[Expansion, str]:
         lock = _read_lock(lock_file)
+        limits = CleaningLimits(count, count, min(count, CleaningLimits.min_keep), strict)
         if llm is None or subclasses.strip():
-            asked = Asked(hold_lock(expand_with(class_names, library, subclasses), lock), ())
+            own = encoder.library if encoder is not None else ""
+            found = hold_lock(expand_with(class_names, library, subclasses, own, limits), lock)
+            asked = Asked(found, (), locked=frozenset(locked_entries(class_names, lock)))
         else:
             options = AskOptions(kind, count, critic, domain, language, refresh, host.network(), preview, strict)
             asked = await _ask(class_names, llm, options, lock)
-        asked = _look_closer(asked, encoder, strict)
+        asked = _look_closer(asked, encoder, limits)
         return asked.expansion, format_expansion(asked.expansion, asked.remarks)
 
 
 def _read_lock(file: str) -> Expansion | None:
-    """The lock file; None where none is named or it does not exist yet."""
-    path = _lock_path(file)
-    return load_expansion(path) if path is not None and path.is_file() else None
+    """The lock file; None where none is named."""
+    if not file.strip():
+        return None
+    if not _lock_path(file).is_file():
+        raise InputError(_no_lock(file), place="lock_file")
+    return load_expansion(_lock_path(file))
 
 
-def _lock_path(file: str | None) -> Path | None:
-    """Where the lock file is or will be, None where none is named."""
-    return host.lock_path(file) if file and file.strip() else None
+def _lock_path(file: str) -> Path:
+    return host.lock_path(file.strip())
+
+
+def _no_lock(file: str) -> str:
+    return f"no file {file!r}; expected it in the input folder or beside the workflow. Empty it to ask for every class."
 
 
 async def _ask(classes: ClassList, llm: LanguageModel, options: AskOptions, lock: Expansion | None) -> Asked:
@@ -171,13 +185,15 @@ async def _ask(classes: ClassList, llm: LanguageModel, options: AskOptions, lock
     return asked
 
 
-def _look_closer(asked: Asked, encoder: Encoder | None, strict: bool) -> Asked:
+def _look_closer(asked: Asked, encoder: Encoder | None, limits: CleaningLimits) -> Asked:
     """What an encoder, if there is one, thinks of the phrases: obeyed where that is wanted, else told."""
     if encoder is None:
         return asked
-    if strict:
-        return replace(asked, expansion=judge_affinity(asked.expansion, encoder, margin=STRICT_MARGIN))
-    doubts = [f"{phrase} ({name}): {reason}" for name, phrase, reason in report_affinity(asked.expansion, encoder)]
+    found, locked = asked.expansion, asked.locked
+    if limits.strict:
+        judged = judge_affinity(found, encoder, margin=STRICT_MARGIN, limits=limits, locked=locked)
+        return replace(asked, expansion=judged)
+    doubts = [f"{phrase} ({name}): {reason}" for name, phrase, reason in report_affinity(found, encoder, locked)]
     return replace(asked, remarks=(*asked.remarks, f"doubtful to {encoder.name}: {'; '.join(doubts) or 'nothing'}"))
 
 

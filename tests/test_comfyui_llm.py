@@ -72,7 +72,7 @@ def prompt(names: str) -> dict[str, Any]:
 def test_a_model_is_asked_once_and_shown(model: FakeModel, server: ComfyServer, folder: Path) -> None:
     model.forget()
     shown = server.run(prompt("dog, car"))["outputs"]["4"]["text"][0]
-    assert "# fake-1 by fake: 1 requests" in shown
+    assert "# fake-1 by fake: 1 request," in shown
     assert "dog: red dog, small dog" in shown
     server.run({**prompt("dog, car"), "6": {"class_type": "PreviewAny", "inputs": {"source": ["3", 1]}}})
     assert len(model.requests) == 1

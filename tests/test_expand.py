@@ -158,7 +158,10 @@ def test_what_failed_is_told_and_counted(model: FakeModel, capsys: pytest.Captur
     assert main(["dog, gun", "--profile", "fake", "--count", "1"]) == 3
     out, err = capsys.readouterr()
     assert out.splitlines()[1] == "gun:  # fallback: refused: no"
-    assert "warning: no answer for 'gun' (refused: no); the name stands alone." in err.splitlines()
+    assert (
+        "warning: no answer for 'gun' (refused: no); the name stands alone. Another refresh asks again."
+        in err.splitlines()
+    )
     model.always = status(401)
     assert main(["cow", "--profile", "fake", "--lock", "x.json"]) == 1
     assert capsys.readouterr().err.startswith("error: llm: 127.0.0.1 refuses the key of 'fake' (401).")

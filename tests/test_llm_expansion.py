@@ -83,7 +83,7 @@ def test_classes_that_may_be_split_are_asked_and_the_rest_kept_whole(model: Fake
         "prompt_version": "1",
         "cleaner_version": "2",
     }
-    assert asked.remarks == ("fake-1 by fake: 1 requests, 0 answers were stored", "tokens: 1000 read, 100 written")
+    assert asked.remarks == ("fake-1 by fake: 1 request, 0 answers were stored", "tokens: 1000 read, 100 written")
 
 
 def test_published_mistakes_are_dropped_with_their_reasons(model: FakeModel, tmp_path: Path) -> None:
@@ -262,7 +262,9 @@ def test_a_class_without_an_answer_stands_for_itself(
     assert kept(asked) == {"dog": ("red dog", "small dog"), "gun": (), "cat": ("red cat", "small cat")}
     gun = asked.expansion.classes[1]
     assert (gun.status, gun.reason) == ("fallback", "refused: I must not.")
-    assert warnings(caplog) == ["no answer for 'gun' (refused: I must not.); the name stands alone."]
+    assert warnings(caplog) == [
+        "no answer for 'gun' (refused: I must not.); the name stands alone. Another refresh asks again."
+    ]
     assert not asked.unfinished
 
 

@@ -87,7 +87,7 @@ def test_a_language_model_is_asked_once(model: FakeModel) -> None:
     expansion, table = expand("dog, cat", llm=llm(), count=2)
     assert kept(expansion) == [("red dog", "small dog"), ("red cat", "small cat")]
     assert table.splitlines()[:2] == [
-        "# fake-1 by fake: 1 requests, 0 answers were stored",
+        "# fake-1 by fake: 1 request, 0 answers were stored",
         "# tokens: 1000 read, 100 written",
     ]
     again, table = expand("dog, cat", llm=llm(), count=2)

@@ -10,19 +10,23 @@ Not here: the wire (`client`), the wording (`prompts`), the files (`stored`).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import LLMError, ReplyError, UnreachableError
+from ..errors import InputError, LLMError, ReplyError, UnreachableError
 from .client import open_endpoint
 from .profiles import LanguageModel
 from .prompts import batch_questions, response_format, write_messages
 from .questions import Answer, Context, Question
 from .sending import Sender
-from .stored import AnswerStore, Settled
+from .stored import AnswerStore, Settled, read_body
 
 __all__ = ["Outcome", "ask_questions"]
+
+logger = logging.getLogger("llmseg")
 
 USELESS_REPLIES = 10  # with not one usable among them, the model is given up
 LOOK_AGAIN = 0.1  # seconds between two looks for an answer that another process is asking for
@@ -59,6 +63,7 @@ async def ask_questions(
     store: AnswerStore,
     *,
     network: str = "online",
+    seconds: float | None = None,
     on_answer: Progress | None = None,
 ) -> Outcome:
     """Answer questions from the store, and the others from the language model.
@@ -69,6 +74,7 @@ async def ask_questions(
         language_model: who is asked.
         store: where answers are found and kept.
         network: a name in `options.NETWORK`.
+        seconds: until answers are no use any more; None for the deadline of the profile.
         on_answer: called with (questions done, questions in all).
 
     Raises:
@@ -93,7 +99,7 @@ async def ask_questions(
     if network == "offline":
         asking.fail(missing, "not asked: offline")
     elif missing:
-        await asking.ask(missing)
+        await asking.ask(missing, language_model.profile.deadline if seconds is None else seconds)
     return asking.outcome
 
 
@@ -137,9 +143,9 @@ class _Asking:
             self.outcome.failures[question] = why
         self._report()
 
-    async def ask(self, questions: Sequence[Question]) -> None:
+    async def ask(self, questions: Sequence[Question], seconds: float) -> None:
         async with open_endpoint(self.language_model) as endpoint:
-            self.sender = Sender(endpoint, self.language_model, self.store, fresh=self.context.refresh)
+            self.sender = Sender(endpoint, self.language_model, self.store, seconds, fresh=self.context.refresh)
             try:
                 await _all(self._complete(batch) for batch in batch_questions(questions, self.profile.batch))
             finally:
@@ -181,10 +187,15 @@ class _Asking:
             middle = (len(left) + 1) // 2
             await _all(self._answer(half, again=False) for half in (left[:middle], left[middle:]))
         elif left:
-            why = (settled.message.refusal and "refused: " + settled.message.refusal) if settled else ""
-            failure = Answer(failure=(why or "no usable reply")[:200])
-            self.store.put(left[0], self.context, failure, {})  # so that the next run does not pay for it again
-            self.unanswerable.add(left[0])
+            refusal = settled.message.refusal if settled else ""
+            failure = Answer(failure=(f"refused: {refusal}" if refusal else "no usable reply")[:200])
+            if refusal or (self.useful and settled is not None and settled.readable):
+                # The model itself failed, so that the next run need not pay for it again.
+                with suppress(InputError):
+                    self.store.put(left[0], self.context, failure, {})
+                    self.unanswerable.add(left[0])
+            else:
+                self.outcome.unfinished = True
             self.fail(left, failure.failure)
 
     async def _request(
@@ -203,8 +214,11 @@ class _Asking:
             self.outcome.unfinished = True
             self.fail(questions, error.problem)
             return [], None
-        path = self.store.receive(body, questions, self.context, {"messages": messages})
-        settled = self.store.settle(path)
+        try:
+            settled = self.store.settle(self.store.receive(body, questions, self.context, {"messages": messages}))
+        except InputError as error:  # a full disk, say: what was paid for is used, if not kept
+            logger.warning("a reply cannot be stored: %s", error.problem)
+            settled = read_body(body, questions)
         self.outcome.tokens_in += settled.message.tokens_in
         self.outcome.tokens_out += settled.message.tokens_out
         for position, answer in settled.answers.items():
@@ -219,7 +233,7 @@ class _Asking:
     def _count_useless(self, problem: str) -> None:
         self.useless += 1
         if self.useless >= USELESS_REPLIES and not self.useful:
-            raise LLMError(
+            raise ReplyError(
                 f"{self.useless} replies of {self.language_model.model!r} and none that can be used; the last: "
                 f"{problem} Choose another model.",
                 place="llm",

@@ -34,7 +34,7 @@ CONFIG_FILE = "llmseg.toml"
 LONGEST_MODEL = 200
 
 _MODEL = re.compile(r"[\w.:/@+-]+( [\w.:/@+-]+)*", re.ASCII)
-_POSITIVE = ("timeout", "deadline", "concurrency", "batch", "tries", "reply_bytes")
+_POSITIVE = ("timeout", "deadline", "concurrency", "batch", "requests", "tries", "reply_bytes")
 _FIELDS = {field.name: str(field.type) for field in fields(Profile) if field.name != "name"}
 
 

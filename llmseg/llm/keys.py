@@ -18,6 +18,7 @@ from .profiles import Profile
 __all__ = ["Secret", "read_key"]
 
 LONGEST_KEY = 4096  # characters
+SHORTEST_SECRET = 8  # characters; a shorter one ("EMPTY", "none") is no secret, but may be a part of any reply
 
 
 class Secret:
@@ -38,7 +39,7 @@ class Secret:
 
     def hide(self, text: str) -> str:
         """The text without the key, should an endpoint have repeated it, in any case and as JSON spells it."""
-        if not self._value:
+        if len(self._value) < SHORTEST_SECRET:
             return text
         escaped = json.dumps(self._value)[1:-1]
         spellings = {self._value, escaped, escaped.replace("/", "\\/")}

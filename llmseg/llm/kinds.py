@@ -18,7 +18,9 @@ from typing import Any
 from ..errors import ReplyError
 from .questions import Answer, Question
 
-__all__ = ["KINDS", "PROMPT_VERSION", "Kind"]
+__all__ = ["FITS_OTHER", "KINDS", "PROMPT_VERSION", "Kind"]
+
+FITS_OTHER = "fits_other_class: "  # stands before the name that a critic gives
 
 PROMPT_VERSION = "1"  # goes up when a wording or a form changes: stored answers then count no more
 
@@ -145,17 +147,12 @@ def _read_verdicts(fields: Mapping[str, Any], question: Question) -> Answer:
         if isinstance(verdict, dict) and isinstance(verdict.get("phrase"), str) and verdict["phrase"] in wanted:
             if verdict.get("kind_of_class") is False:
                 rejected[verdict["phrase"]] = "not_a_kind"
-            elif _names_another(verdict.get("other_class"), question):
-                rejected[verdict["phrase"]] = "fits_other_class"
             elif verdict.get("visible") is False:
                 rejected[verdict["phrase"]] = "not_in_photo"
+            elif isinstance(verdict.get("other_class"), str) and verdict["other_class"].strip():
+                # Which words name a class is decided where the classes are known: models write "none", or "animal".
+                rejected[verdict["phrase"]] = f"{FITS_OTHER}{verdict['other_class'].strip()[:LONGEST_PHRASE]}"
     return Answer(tuple(rejected), reasons=tuple(rejected.values()))
-
-
-def _names_another(value: object, question: Question) -> bool:
-    """Whether a verdict names a class; without an enforced form models write "none" for nothing."""
-    name = " ".join(value.split()).strip("'\".").casefold() if isinstance(value, str) else ""
-    return name not in ("", "-", "none", "null", "n/a", "no", "nothing", question.name.casefold())
 
 
 def _nothing(question: Question) -> str:

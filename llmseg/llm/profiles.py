@@ -40,6 +40,7 @@ class Profile:
         deadline: seconds for all requests of one expansion.
         concurrency: requests under way at once.
         batch: classes in one request.
+        requests: most of them for one question to all classes, whatever a workflow lists.
         tries: requests made before a busy or failing endpoint is given up.
         pause: seconds before the second try; doubled with every further one.
         reply_bytes: the longest reply that is read.
@@ -56,6 +57,7 @@ class Profile:
     deadline: float = 900.0
     concurrency: int = 8
     batch: int = 12
+    requests: int = 1000
     tries: int = 5
     pause: float = 1.0
     reply_bytes: int = 2 * 2**20

@@ -58,7 +58,8 @@ def write_messages(
     """
     kind = KINDS[questions[0].kind]
     count = _most(questions)
-    lines = [
+    lines = [f"LANGUAGE of the targets: {context.language}"] if questions[0].kind == "translate" else []
+    lines += [
         f"DOMAIN: {context.domain or 'general photographs'}",
         f"VOCABULARY (all classes, do not collide with these): {_vocabulary(questions, context)}",
     ]

@@ -21,6 +21,7 @@ class Question:
         count: most phrases in the answer.
         phrases: what the question is about, where it is about phrases (translate, refill, critic).
         rejected: (phrase, reason) that a refill must avoid.
+        among: mark of the other classes, where the answer depends on them.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Question:
     count: int = 8
     phrases: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
+    among: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Context:
     Args:
         vocabulary: all class names: the answers must keep apart from them.
         domain: what the pictures show; empty for general photographs.
-        language: of the class names; "en" unless they are to be translated.
+        language: of the class names, where they are to be translated.
         refresh: another number forces new answers.
     """
 

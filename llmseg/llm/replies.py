@@ -27,7 +27,7 @@ MOST_STARTS = 10  # opening brackets that are tried; prose holds few
 MOST_PROBLEMS = 20  # that are told
 SHOWN = 80  # characters of a reply in a message
 
-_THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)  # drafts of models that think aloud
+_THOUGHTS = (("<think>", "</think>"), ("<thinking>", "</thinking>"))  # around drafts of models that think aloud
 _FENCE = re.compile(r"```[a-zA-Z]*")
 _COMMA = re.compile(r",(?=\s*[}\]])")
 _START = re.compile(r"[{\[]")
@@ -90,15 +90,27 @@ def parse_json(text: str) -> Any:
     Raises:
         ReplyError: nothing complete in it.
     """
-    for candidate in (text, _THOUGHTS.sub(" ", text)):
+    spoken = _without_thoughts(text)
+    for candidate in (text, spoken):
         with suppress(ValueError, RecursionError):
             return json.loads(candidate)
-    bare = _COMMA.sub("", _FENCE.sub(" ", _THOUGHTS.sub(" ", text)))
+    bare = _COMMA.sub("", _FENCE.sub(" ", spoken))
     found = list(islice(_values(bare), MOST_STARTS))
     whole = [value for value in found if _holds_items(value)]
     if not found:
         raise ReplyError(f"{_shown(text)} holds no complete JSON object; expected one.")
     return whole[0] if whole else found[0]
+
+
+def _without_thoughts(text: str) -> str:
+    """A text without what stands between tags of thinking; one look at each letter, whatever the tags."""
+    for opening, closing in _THOUGHTS:
+        kept, position = [], 0
+        while (start := text.find(opening, position)) >= 0 and (end := text.find(closing, start)) >= 0:
+            kept.append(text[position:start])
+            position = end + len(closing)
+        text = " ".join([*kept, text[position:]]) if kept else text
+    return text
 
 
 def _values(text: str) -> Iterator[Any]:

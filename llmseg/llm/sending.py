@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from ..errors import UnreachableError
+from ..errors import InputError, LLMError, UnreachableError
 from .client import BusyError, Endpoint, RefusedParameterError
 from .profiles import LanguageModel
 from .stored import AnswerStore
@@ -29,6 +30,7 @@ class Sender:
         endpoint: an open connection.
         language_model: who is asked; its profile sets the limits.
         store: remembers what the endpoint refuses.
+        seconds: until the deadline; None for that of the profile.
         fresh: 0 for the likeliest answer; another number for another answer, the same one each time
             where the endpoint can.
 
@@ -37,7 +39,13 @@ class Sender:
     """
 
     def __init__(
-        self, endpoint: Endpoint, language_model: LanguageModel, store: AnswerStore, *, fresh: int = 0
+        self,
+        endpoint: Endpoint,
+        language_model: LanguageModel,
+        store: AnswerStore,
+        seconds: float | None = None,
+        *,
+        fresh: int = 0,
     ) -> None:
         self.requests = 0
         self._endpoint = endpoint
@@ -46,7 +54,7 @@ class Sender:
         self._wishes = {"temperature": FRESH_TEMPERATURE if fresh else 0.0, "seed": fresh}
         self._refused = set(store.refused())
         self._places = asyncio.Semaphore(self._profile.concurrency)
-        self._deadline = asyncio.get_running_loop().time() + self._profile.deadline
+        self._deadline = asyncio.get_running_loop().time() + (self._profile.deadline if seconds is None else seconds)
 
     async def send(self, messages: Sequence[Mapping[str, str]], form: Mapping[str, Any]) -> str:
         """The body of a reply.
@@ -64,6 +72,12 @@ class Sender:
             while True:
                 if self.remaining() <= 0:
                     raise self._too_late()
+                if self.requests >= self._profile.requests:
+                    raise LLMError(
+                        f"more than {self._profile.requests} requests; raise 'requests' of profile "
+                        f"{self._profile.name!r} if that is meant.",
+                        place="llm",
+                    )
                 self.requests += 1
                 wishes = {**self._wishes, "response_format": form}
                 parameters = {name: value for name, value in wishes.items() if name not in self._refused}
@@ -72,7 +86,8 @@ class Sender:
                     return await asyncio.wait_for(request, max(0.001, self.remaining()))
                 except RefusedParameterError as error:
                     self._refused.add(error.parameter)
-                    self._store.note_refused(error.parameter)
+                    with suppress(InputError):  # a hint for the next run, no more
+                        self._store.note_refused(error.parameter)
                 except asyncio.TimeoutError:
                     raise self._too_late() from None
                 except BusyError as error:

@@ -36,7 +36,7 @@ from .replies import Message, match_answers, read_message
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["AnswerStore", "Settled"]
+__all__ = ["AnswerStore", "Settled", "read_body"]
 
 logger = logging.getLogger("llmseg")
 
@@ -50,11 +50,19 @@ _remembered: dict[Path, tuple[tuple[int, int], Answer]] = {}  # with the time an
 
 @dataclass(frozen=True)
 class Settled:
-    """What a body held: answers by position of the question, what is wrong with the rest, and the message."""
+    """What a body held.
+
+    Args:
+        answers: by position of the question.
+        problems: what is wrong with the rest.
+        message: what the model said.
+        readable: whether it was a chat completion at all.
+    """
 
     answers: dict[int, Answer] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     message: Message = field(default_factory=lambda: Message(""))
+    readable: bool = True
 
 
 class AnswerStore:
@@ -74,6 +82,8 @@ class AnswerStore:
     def key(self, question: Question, context: Context) -> str:
         """What an answer is found by, as 64 hex digits."""
         asked = {**vars(question), **_shared(context), **self._who, "schema": SCHEMA, "prompt": PROMPT_VERSION}
+        if question.kind != "translate":
+            del asked["language"]
         return content_hash(asked)
 
     def get(self, question: Question, context: Context) -> Answer | None:
@@ -149,15 +159,11 @@ class AnswerStore:
 
     def _store_answers(self, record: Mapping[str, Any], reply: str) -> Settled:
         questions, context = [_question(item) for item in record["questions"]], _context(record["context"])
-        try:
-            message = read_message(record["body"])
-        except ReplyError as error:
-            return Settled(problems=[error.problem])
-        answers, problems = match_answers(message.text, questions)
-        source = {"reply": reply, "answered_by": message.model, "received": record["received"]}
-        for position, answer in answers.items():
+        settled = read_body(record["body"], questions)
+        source = {"reply": reply, "answered_by": settled.message.model, "received": record["received"]}
+        for position, answer in settled.answers.items():
             self.put(questions[position], context, answer, source)
-        return Settled(answers, problems, message)
+        return settled
 
     def recover(self) -> int:
         """Store the answers of bodies that a killed process left behind; how many bodies there were."""
@@ -183,6 +189,15 @@ class AnswerStore:
         return Path(
             f"{self._folder}/{question.kind}/{_slug(question.name)}-{key[:16]}.json"
         )  # faster than the operator
+
+
+def read_body(body: str, questions: Sequence[Question]) -> Settled:
+    """What a body answers, without any file."""
+    try:
+        message = read_message(body)
+    except ReplyError as error:
+        return Settled(problems=[error.problem], readable=False)
+    return Settled(*match_answers(message.text, questions), message)
 
 
 @lru_cache(maxsize=1000)
