@@ -373,7 +373,7 @@ def test_only_subclasses_in_use_get_the_class_name_behind_them() -> None:
 
 def test_every_reason_is_explained() -> None:
     by_encoder = {"closer_to_other_class", "near_duplicate", "outlier", "unknown_word", "too_long"}
-    assert set(REASONS) == {*RULES, *by_encoder, "not_a_kind", "fits_other_class", "not_in_photo"}
+    assert set(REASONS) == {*RULES, *by_encoder, "not_a_kind", "fits_other_class", "not_in_photo", "edited"}
     assert all(explain_reason(reason) == text and text and "\n" not in text for reason, text in REASONS.items())
     assert explain_reason("my own reason") == "my own reason"
 

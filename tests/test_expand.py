@@ -187,3 +187,69 @@ def test_ctrl_c_ends_a_call_that_waits(model: FakeModel) -> None:
     _, err = process.communicate(timeout=8)
     assert (process.returncode, err) == (130, "error: interrupted; answers that came stay stored.\n")
     assert not Path("expansion.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--critic"], "one verdict for each phrase"),
+        (["--domain", "drawings"], "DOMAIN: drawings"),
+        (["--language", "de"], "LANGUAGE of the targets: de"),
+        (["--kind", "synonyms"], "synonyms each"),
+    ],
+)
+def test_every_wish_reaches_the_model(arguments: list[str], told: str, model: FakeModel) -> None:
+    assert main(["dog", "--profile", "fake", *arguments]) == 0
+    assert any(told in body["messages"][1]["content"] for body in model.requests)
+
+
+def test_model_refresh_and_strict_are_obeyed(model: FakeModel) -> None:
+    model.lists = {"dog": ["wireless dog", "poodle", "husky"]}
+    main(["dog", "--profile", "fake", "--model", "other-2", "--refresh", "3", "--strict"])
+    assert (model.requests[0]["model"], model.requests[0]["seed"]) == ("other-2", 3)
+    assert read() == {"dog": ["poodle", "husky"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--model", "x"], "error: usage: --model is for language models; name one by --profile."),
+        (["--critic"], "error: usage: --critic is for language models; name one by --profile."),
+        (["--dry-run"], "error: usage: --dry-run is for language models; name one by --profile."),
+        (["--profile", "fake", "--library", "voc21"], "error: usage: --library and --profile; expected one of them."),
+        (["--profile", "fake", "--lock", "."], "error: lock: cannot write '.'; expected a file in a writable folder."),
+        (["--profile", "fake", "--lock", ""], "error: lock: cannot write '.'; expected a file in a writable folder."),
+    ],
+)
+def test_what_would_be_ignored_or_lost_is_refused_first(
+    arguments: list[str], line: str, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dog", *arguments]) == 2
+    assert capsys.readouterr().err.splitlines() == [line]
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("text", ["-5", "x", "1" * 40])
+def test_refresh_has_limits(text: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["dog", "--profile", "fake", "--refresh", text])
+    assert caught.value.code == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end in another way there")
+def test_a_reader_that_leaves_costs_nothing(model: FakeModel) -> None:
+    command = f"{sys.executable} -m llmseg.expand dog --profile fake | true"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert "Traceback" not in done.stderr
+    assert list(read()) == ["dog"]
+
+
+def test_a_lock_is_not_worn_out_by_its_neighbours(model: FakeModel) -> None:
+    model.lists = {"cat": ["tiger cat", "tabby", "siamese"]}
+    main(["cat", "--profile", "fake"])
+    main(["cat, tiger", "--profile", "fake"])
+    assert read()["cat"] == ["tabby", "siamese"]
+    main(["cat, sky", "--profile", "fake", "--lock", "expansion.json", "--replace"])
+    assert read()["cat"] == ["tiger cat", "tabby", "siamese"]

@@ -236,3 +236,16 @@ def test_the_users_own_english_goes_first() -> None:
 def test_removing_what_is_not_there_is_told(caplog: pytest.LogCaptureFixture) -> None:
     edit_expansion(Expansion((entry("dog", "poodle", "husky"),)), "dog: -zebra, -Poodles")
     assert caplog.messages == ["'dog' has no phrase that reads like ['zebra']; nothing removed."]
+
+
+def test_an_entry_serves_one_class_and_an_alias_will_do() -> None:
+    lock = Expansion((entry("hot dog", "corn dog"), entry("couch", "chesterfield")))
+    found = locked_entries(parse_names("hot dog, hotdog, sofa | couch"), lock)
+    assert {name: held.kept for name, held in found.items()} == {"hot dog": ("corn dog",), "sofa": ("chesterfield",)}
+
+
+def test_what_fell_beside_other_neighbours_is_judged_again() -> None:
+    fallen = (Phrase("tiger cat", "dropped", "other_class_word"), Phrase("tabby", "dropped", "edited"))
+    lock = Expansion((ClassExpansion(ClassName("cat"), fallen),))
+    assert kept(hold_lock(Expansion((entry("cat"), entry("sky"))), lock))["cat"] == ("tiger cat",)
+    assert kept(hold_lock(Expansion((entry("cat"), entry("tiger"))), lock))["cat"] == ()

@@ -20,6 +20,7 @@ from llm_server import (
     endless,
     huge,
     only,
+    refuses,
     reply,
     reset,
     says,
@@ -234,6 +235,29 @@ def test_a_model_that_never_gives_json_is_given_up(model: FakeModel, tmp_path: P
         "JSON object; expected one. Choose another model."
     )
     assert len(model.requests) == USELESS_REPLIES
+
+
+@pytest.mark.parametrize("body", ["<html>starting</html>", {"error": {"message": "model is loading"}}])
+def test_a_service_that_is_not_ready_poisons_nothing(body: Any, model: FakeModel, tmp_path: Path) -> None:
+    model.always = lambda request, fake: reply(body)
+    outcome = ask(model, tmp_path, ("dog", "cat"))
+    assert set(outcome.failures.values()) == {"no usable reply"}
+    assert outcome.unfinished
+    model.always = None
+    assert found(ask(model, tmp_path, ("dog", "cat"))) == {"dog", "cat"}
+
+
+def test_a_class_that_is_given_up_leaves_no_lock(model: FakeModel, tmp_path: Path) -> None:
+    model.always = only(says(None, refusal="no"), "owl")
+    ask(model, tmp_path)
+    assert list((tmp_path / "locks").iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["inbox", "answers", "endpoints", "replies"])
+def test_what_was_paid_for_is_used_where_it_cannot_be_kept(folder: str, model: FakeModel, tmp_path: Path) -> None:
+    (tmp_path / folder).write_text("a file in its place", encoding="utf-8")  # as good as a full disk
+    model.script = [refuses("temperature")]
+    assert found(ask(model, tmp_path)) == set(NAMES)
 
 
 def test_a_reply_of_ten_megabytes_is_not_read(model: FakeModel, tmp_path: Path) -> None:

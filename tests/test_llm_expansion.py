@@ -12,7 +12,7 @@ import pytest
 from llm_server import FakeModel, answer, only, says, serve_model, status
 
 from llmseg import load_expansion, save_expansion
-from llmseg.errors import LLMError, UnknownNameError
+from llmseg.errors import InputError, LLMError, UnknownNameError
 from llmseg.interview import AskOptions
 from llmseg.llm import AnswerStore
 from llmseg.llm_expansion import Asked, ask_expansion, expand_by_llm
@@ -201,6 +201,76 @@ def test_a_critic_drops_what_it_rejects_and_is_asked_once(model: FakeModel, tmp_
     assert kept(expand(model, tmp_path, "giraffe", AskOptions()))["giraffe"][1] == "girgentana goat"
 
 
+@pytest.mark.parametrize("other", ["none of them", "animal", "No other class", "dogs", "Dog (same)", "false"])
+def test_a_critic_that_names_no_class_of_the_list_drops_nothing(other: str, model: FakeModel, tmp_path: Path) -> None:
+    verdict = {"phrase": "red dog", "kind_of_class": True, "other_class": other, "visible": True}
+    model.script = [answer, says({"items": [{"id": "1", "verdicts": [verdict]}]})]
+    assert dropped(expand(model, tmp_path, "dog", AskOptions(critic=True, count=8))) == []
+
+
+def test_what_fits_another_class_depends_on_the_classes(model: FakeModel, tmp_path: Path) -> None:
+    model.lists = {"cat": ["striped cat", "persian cat", "house cat"], "tiger": ["white tiger", "old tiger"]}
+    verdict = {"phrase": "striped cat", "kind_of_class": True, "other_class": "Tigers", "visible": True}
+    options = AskOptions(critic=True)
+    assert len(kept(expand(model, tmp_path, "cat, sky", options))["cat"]) == 3
+    model.script = [answer, says({"items": [{"id": "1", "verdicts": [verdict]}, {"id": "2", "verdicts": []}]})]
+    asked = expand(model, tmp_path, "cat, tiger", options)
+    assert ("cat", "striped cat", "fits_other_class") in dropped(asked)
+    assert len(kept(expand(model, tmp_path, "cat, sky", options))["cat"]) == 3
+
+
+@pytest.mark.parametrize("code", [503, 401])
+def test_a_second_look_that_fails_never_costs_the_first(code: int, model: FakeModel, tmp_path: Path) -> None:
+    model.lists = {"dog": ["cat", "poodle"], "cat": ["tabby", "siamese"]}
+    model.script = [answer, *[status(code)] * 5]
+    asked = expand(model, tmp_path, "dog, cat", AskOptions())
+    assert kept(asked) == {"dog": (), "cat": ("tabby", "siamese")}
+    assert asked.unfinished
+    assert any(remark.startswith("without replacements: 127.0.0.1 ") for remark in asked.remarks)
+
+
+def test_a_critic_that_cannot_be_reached_is_told_and_left_out(model: FakeModel, tmp_path: Path) -> None:
+    model.script = [answer, *[status(503)] * 5]
+    asked = expand(model, tmp_path, "dog", AskOptions(critic=True, count=2))
+    assert kept(asked)["dog"] == ("red dog", "small dog")
+    assert asked.unfinished
+    assert any(remark.startswith("without the critic: ") for remark in asked.remarks)
+    model.forget()
+    model.lists = {"critic": ["red dog"]}
+    again = expand(model, tmp_path, "dog", AskOptions(critic=True, count=2))
+    assert dropped(again)[0] == ("dog", "red dog", "not_a_kind")
+    assert len(model.requests) == 1
+
+
+def test_a_critic_looks_at_what_is_not_locked_and_spares_the_rest(model: FakeModel, tmp_path: Path) -> None:
+    lock = Expansion((ClassExpansion(ClassName("dog"), (Phrase("poodle"),)),))
+    asked = expand(model, tmp_path, "dog, cat", AskOptions(critic=True, count=2), lock)
+    assert kept(asked)["dog"] == ("poodle",)
+    assert model.asked() == [["cat"], ["cat"]]
+    model.lists = {"critic": ["red cow", "small cow"]}
+    assert kept(expand(model, tmp_path, "cow", AskOptions(critic=True, count=3)))["cow"] == (), "one alone is too few"
+
+
+def test_one_deadline_holds_for_all_rounds(model: FakeModel, tmp_path: Path) -> None:
+    model.delay = 0.4
+    asked = expand(model, tmp_path, "dog", AskOptions(critic=True), deadline=0.7, timeout=0.6)
+    assert any("no answer within" in remark for remark in asked.remarks)
+
+
+def test_a_model_that_keeps_a_class_whole_is_believed(model: FakeModel, tmp_path: Path) -> None:
+    model.script = [says({"items": [{"id": "1", "sense": "a car", "policy": "keep", "subclasses": []}]})]
+    asked = expand(model, tmp_path, "racing car")
+    assert asked.expansion.classes[0].class_name.policy == "keep"
+    assert len(model.requests) == 1
+
+
+def test_a_book_is_not_sent(model: FakeModel, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^domain: 201 characters; expected at most 200\.$"):
+        expand(model, tmp_path, "dog", AskOptions(domain="x" * 201))
+    with pytest.raises(LLMError, match=r"^llm: more than 2 requests; raise 'requests' of profile 'fake'"):
+        expand(model, tmp_path, "dog, cat, cow", batch=1, requests=2, concurrency=1)
+
+
 def test_strict_drops_what_cannot_be_seen(model: FakeModel, tmp_path: Path) -> None:
     model.lists = {"phone": ["5g phone", "flip phone", "rotary phone"]}
     assert len(kept(expand(model, tmp_path, "phone", AskOptions()))["phone"]) == 3
@@ -240,6 +310,25 @@ def test_a_named_language_translates_every_name(model: FakeModel, tmp_path: Path
     assert [entry.class_name.wording for entry in asked.expansion.classes] == ["dog", "taxi"]
     assert kept(asked)["Hund"] == ("red dog", "small dog")
     assert model.asked()[0] == ["Hund", "Taxi"]
+
+
+@pytest.mark.parametrize("language", ["", "EN", "en-GB", "English", " en "])
+def test_english_by_any_name_is_not_translated(language: str, model: FakeModel, tmp_path: Path) -> None:
+    expand(model, tmp_path, "dog")
+    expand(model, tmp_path, "dog", replace(TWO, language=language))
+    assert len(model.requests) == 1
+
+
+def test_two_names_for_one_thing_are_told(model: FakeModel, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model.lists = {"Hund": ["dog"], "Koeter": ["dog"]}
+    expand(model, tmp_path, "Hund, Koeter", replace(TWO, language="de"))
+    assert "'Hund' and 'Koeter' are both 'dog' in English; write what tells them apart." in warnings(caplog)
+
+
+def test_the_model_reads_the_english_of_a_lock(model: FakeModel, tmp_path: Path) -> None:
+    lock = Expansion((ClassExpansion(ClassName("Hund", english="dog"), (Phrase("poodle"),)),))
+    expand(model, tmp_path, "Hund, cat", lock=lock)
+    assert "do not collide with these): dog; cat" in model.requests[0]["messages"][1]["content"]
 
 
 def test_a_name_without_a_translation_is_told(

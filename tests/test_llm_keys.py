@@ -95,7 +95,8 @@ def test_secret_is_revealed() -> None:
         (KEY, f"bad key {KEY}, I say: {KEY}.", "bad key ***, I say: ***."),
         (KEY, KEY * 2, "******"),
         (KEY, "nothing of the kind", "nothing of the kind"),
-        ("a.c", "abc a.c", "abc ***"),
+        ("sk.key-1", "skAkey-1 SK.KEY-1", "skAkey-1 ***"),
+        ("EMPTY", "an empty dog, EMPTY", "an empty dog, EMPTY"),  # no secret, but a part of many replies
         ("", "there is no key", "there is no key"),
     ],
 )

@@ -76,6 +76,8 @@ def test_nothing_is_ever_formatted(kind: str, text: str) -> None:
     question = Question(kind, f"a {text} b", f"s {text}", 4, (f"p {text}",), ((f"r {text}", f"why {text}"),))
     context = Context((f"a {text} b", f"v {text}"), domain=f"d {text}")
     lines = prompt([question], context, [f"problem {text}"])
+    if kind == "translate":
+        assert lines.pop(0) == f"LANGUAGE of the targets: {context.language}"
     assert lines[0] == f"DOMAIN: d {text}"
     assert lines[1] == f"VOCABULARY (all classes, do not collide with these): a {text} b; v {text}"
     assert f"1: a {text} b | SENSE: s {text}{KINDS[kind].line(question)}" in lines

@@ -426,3 +426,9 @@ def test_problems_are_told_in_part() -> None:
     _, problems = match_answers(json.dumps({"items": items}), [DOG])
     assert len(problems) == 20
     assert problems[-1] == "no answer for id 1 (dog)."
+
+
+@pytest.mark.parametrize("text", ["<think>" * 100_000 + "{", "<think></think>" * 50_000 + "{", "</think>" * 100_000])
+def test_thoughts_without_end_are_read_in_one_pass(text: str) -> None:
+    # Looked at once for each tag, this would take hours.
+    assert match_answers(text, [DOG])[0] == {}

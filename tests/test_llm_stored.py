@@ -73,10 +73,10 @@ def test_key_depends_on_every_other_field(tmp_path: Path) -> None:
         replace(question, phrases=("pood", "le")),
         replace(question, rejected=(("cat", "class_name"),)),
         replace(question, rejected=()),
+        replace(question, among="1f"),
     ]
     contexts = [
         replace(CONTEXT, domain="aerial"),
-        replace(CONTEXT, language="de"),
         replace(CONTEXT, refresh=1),
         replace(CONTEXT, refresh=-1),
     ]
@@ -88,6 +88,13 @@ def test_key_depends_on_every_other_field(tmp_path: Path) -> None:
     keys += [new_store(tmp_path).key(question, context) for context in contexts]
     keys += [new_store(tmp_path, model).key(question, CONTEXT) for model in models]
     assert len(set(keys)) == 1 + len(others) + len(contexts) + len(models)
+
+
+def test_only_a_translation_depends_on_the_language(tmp_path: Path) -> None:
+    store, german = new_store(tmp_path), replace(CONTEXT, language="de")
+    translate = replace(DOG, kind="translate")
+    assert store.key(DOG, german) == store.key(DOG, CONTEXT)
+    assert store.key(translate, german) != store.key(translate, CONTEXT)
 
 
 def test_key_does_not_depend_on_how_the_endpoint_is_used(tmp_path: Path) -> None:

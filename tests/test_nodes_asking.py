@@ -116,19 +116,48 @@ def test_what_a_lock_file_has_is_not_asked(model: FakeModel, host: Any, tmp_path
     assert "# 1 classes from the lock file" in table
     assert model.asked() == [["cat"]]
     assert kept(expand("dog, grass", lock_file="lock.json")[0])[0] == ("poodle",), "the library gives way too"
-    assert kept(expand("dog", lock_file="not_there.json")[0])[0] != ("poodle",)
+
+
+def test_a_lock_file_that_is_not_there_is_told_before_anything_is_paid(model: FakeModel) -> None:
+    line = (
+        "no file 'prak.json'; expected it in the input folder or beside the workflow. Empty it to ask for every class."
+    )
+    assert ASKING.LLMSegExpand.VALIDATE_INPUTS("prak.json") == line
+    assert ASKING.LLMSegExpand.VALIDATE_INPUTS("  ") is True
+    assert ASKING.LLMSegExpand.VALIDATE_INPUTS(None) is True
+    with pytest.raises(InputError) as error:
+        expand("dog", llm=llm(), lock_file="prak.json")
+    assert str(error.value) == f"lock_file: {line}"
+    assert model.requests == []
 
 
 def test_a_changed_lock_file_is_noticed(host: Any, tmp_path: Path) -> None:
     changed = ASKING.LLMSegExpand.IS_CHANGED
+    lock = tmp_path / "input" / "lock.json"
+    lock.write_text("{}", encoding="utf-8")
     before = changed(lock_file="lock.json", library="auto")
-    (tmp_path / "input" / "lock.json").write_text("{}", encoding="utf-8")
+    assert changed(lock_file="lock.json", library="auto") == before
+    lock.write_text('{"classes": []}', encoding="utf-8")
     assert changed(lock_file="lock.json", library="auto") != before
-    assert changed(lock_file="") == changed()
+    assert changed(lock_file="") == changed() != before
+    linked = changed(lock_file=None)
+    assert linked != linked, "nobody knows what a linked name holds: NaN equals nothing"
     assert ASKING.LLMSegExpand.VALIDATE_INPUTS("lock.json") is True
     assert (
         ASKING.LLMSegExpand.VALIDATE_INPUTS("../x") == "path '../x' leaves the input folder; expected a file inside it."
     )
+
+
+def test_another_network_is_another_run(host: Any, tmp_path: Path) -> None:
+    changed = ASKING.LLMSegExpand.IS_CHANGED
+    before = changed()
+    host.use_headless(host.HeadlessHost(*(tmp_path / root for root in host.ROOTS), network="offline"))
+    assert changed() != before
+
+
+def test_a_linked_model_name_is_no_reason_to_fail(model: FakeModel) -> None:
+    changed = ASKING.LLMSegLLMProfile.IS_CHANGED
+    assert changed("fake", None) == changed("fake", None) == changed(None, "x")
 
 
 def test_a_lock_file_lies_beside_the_workflow_too(host: Any, tmp_path: Path) -> None:
@@ -174,6 +203,48 @@ def test_an_encoder_tells_its_doubts_or_is_obeyed(host: Any) -> None:
     assert "tulip" in kept(expansion)[0]
     strict, _ = expand("dog, flower", "off", proposed, encoder=load_encoder(), strict=True)
     assert "tulip" not in kept(strict)[0]
+
+
+def test_a_single_phrase_survives_an_encoder_and_a_lock_survives_everything(
+    model: FakeModel, host: Any, tmp_path: Path
+) -> None:
+    model.lists = {"dog": ["poodle", "shiba"], "car": ["taxi", "jeep"]}
+    one, _ = expand("dog, car", llm=llm(), count=1, strict=True, encoder=load_encoder())
+    assert kept(one) == [("poodle",), ("taxi",)]
+    lock = {"classes": [{"name": "car", "subclasses": ["tulip"]}]}
+    (tmp_path / "input" / "lock.json").write_text(json.dumps(lock), encoding="utf-8")
+    held, _ = expand(
+        "dog, car, flower", llm=llm(), strict=True, critic=True, encoder=load_encoder(), lock_file="lock.json"
+    )
+    assert kept(held)[1] == ("tulip",)
+
+
+def test_count_and_strict_hold_for_the_answer_of_another_node(host: Any) -> None:
+    reply = '```json\n{"dog": ["poodle", "wireless dog", "husky", "beagle"]}\n```'
+    assert kept(expand("dog", "off", reply, count=2, strict=True)[0]) == [("poodle", "husky")]
+
+
+def test_steps_are_told_while_it_asks(model: FakeModel, host: Any, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    folders = (tmp_path / root for root in host.ROOTS)
+    host.use_headless(host.HeadlessHost(*folders, on_progress=lambda done, total: seen.append((done, total))))
+    expand("dog, cat, cow, pig", llm=llm())
+    assert seen[-1] == (4, 4)
+    assert len(seen) >= 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({"domain": "drawings"}, "DOMAIN: drawings"),
+        ({"language": "de"}, "LANGUAGE of the targets: de"),
+        ({"kind": "synonyms"}, "synonyms each"),
+        ({"critic": True}, "one verdict for each phrase"),
+    ],
+)
+def test_every_wish_reaches_the_model(inputs: dict[str, Any], told: str, model: FakeModel) -> None:
+    expand("dog", llm=llm(), **inputs)
+    assert any(told in body["messages"][1]["content"] for body in model.requests)
 
 
 # --- profiles ---
