@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from .folding import fold_words, plain_ascii
 from .types import ClassName
-from .unwanted import BOILERPLATE, COLOURS, FORMS, HYPERNYMS, NOT_VISIBLE, PEOPLE, PERSON_WORDS, REASONS
+from .unwanted import BOILERPLATE, COLOURS, FORMS, HYPERNYMS, NOT_VISIBLE, PEOPLE, PERSON_WORDS
 
 __all__ = [
-    "COLLISION_RULES", "EXACT_RULES", "LOCK_RULES", "RULES", "CleaningLimits", "Item", "Names", "explain_reason",
+    "COLLISION_RULES", "EXACT_RULES", "LOCK_RULES", "RULES", "CleaningLimits", "Item", "Names",
     "is_not_visible",
 ]  # fmt: skip
 
@@ -94,15 +94,6 @@ class Names:
 
 
 Rule = Callable[[Sequence[Item], Names, CleaningLimits], Iterable[Item]]
-
-
-def explain_reason(reason: str) -> str:
-    """One line for people on why a phrase was dropped; a reason of somebody else's is its own explanation.
-
-    >>> explain_reason("unknown_word")
-    'holds a word that the model was never shown'
-    """
-    return REASONS.get(reason, reason)
 
 
 def is_not_visible(item: Item, names: Names) -> bool:

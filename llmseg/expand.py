@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import __version__
-from .cleaning_rules import explain_reason
 from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, use_utf8
 from .errors import InputError, LLMError, LLMSegError
 from .expansion import expand_with, expansion_to_json, load_expansion, save_expansion
@@ -33,6 +32,7 @@ from .names import parse_names
 from .options import COUNT, KIND, LIBRARY, REFRESH, Number
 from .store import read_text
 from .types import ClassList, Expansion
+from .unwanted import explain_reason
 
 __all__ = ["main"]
 

@@ -18,6 +18,7 @@ from .options import SENTENCES
 
 __all__ = [
     "BOILERPLATE", "COLOURS", "FORMS", "HYPERNYMS", "NOT_VISIBLE", "PEOPLE", "PERSON_WORDS", "REASONS", "Form",
+    "explain_reason",
 ]  # fmt: skip
 
 
@@ -146,3 +147,12 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "not_in_photo": "cannot be told from a photo",
     }
 )
+
+
+def explain_reason(reason: str) -> str:
+    """One line for people on why a phrase was dropped; a reason of somebody else's is its own explanation.
+
+    >>> explain_reason("unknown_word")
+    'holds a word that the model was never shown'
+    """
+    return REASONS.get(reason, reason)

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from llmseg.cleaning import clean_expansion, judge_expansion, known_nouns, normalise_phrase, report_cleaning
-from llmseg.cleaning_rules import COLLISION_RULES, EXACT_RULES, RULES, CleaningLimits, Item, Names, explain_reason
+from llmseg.cleaning_rules import COLLISION_RULES, EXACT_RULES, RULES, CleaningLimits, Item, Names
 from llmseg.names import parse_names
 from llmseg.options import KIND
 from llmseg.types import ClassExpansion, ClassName, Expansion, Phrase
-from llmseg.unwanted import FORMS, REASONS
+from llmseg.unwanted import FORMS, REASONS, explain_reason
 
 ONE = CleaningLimits(min_keep=1)
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import InputError, LLMError, ReplyError, UnreachableError
 from .client import open_endpoint
 from .profiles import LanguageModel
 from .prompts import batch_questions, response_format, write_messages
 from .questions import Answer, Context, Question
+from .running import run_all
 from .sending import Sender
 from .stored import AnswerStore, Settled, read_body
 
@@ -147,7 +147,7 @@ class _Asking:
         async with open_endpoint(self.language_model) as endpoint:
             self.sender = Sender(endpoint, self.language_model, self.store, seconds, fresh=self.context.refresh)
             try:
-                await _all(self._complete(batch) for batch in batch_questions(questions, self.profile.batch))
+                await run_all(self._complete(batch) for batch in batch_questions(questions, self.profile.batch))
             finally:
                 self.outcome.requests = self.sender.requests
 
@@ -185,7 +185,7 @@ class _Asking:
             left, settled = await self._request(left, settled.problems)
         if len(left) > 1:
             middle = (len(left) + 1) // 2
-            await _all(self._answer(half, again=False) for half in (left[:middle], left[middle:]))
+            await run_all(self._answer(half, again=False) for half in (left[:middle], left[middle:]))
         elif left:
             refusal = settled.message.refusal if settled else ""
             failure = Answer(failure=(f"refused: {refusal}" if refusal else "no usable reply")[:200])
@@ -242,15 +242,3 @@ class _Asking:
     def _report(self) -> None:
         if self.on_answer is not None:
             self.on_answer(len(self.outcome.answers) + len(self.outcome.failures), len(self.questions))
-
-
-async def _all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run side by side; the first failure, and a cancellation, stops the others."""
-    tasks: list[Awaitable[None]] = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()  # type: ignore[attr-defined]
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

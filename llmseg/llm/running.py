@@ -1,4 +1,4 @@
-"""A coroutine from ordinary code, whether or not an event loop runs already; Ctrl-C ends it cleanly.
+"""Coroutines side by side, and from ordinary code, whether or not a loop runs already; Ctrl-C ends them cleanly.
 
 Not here: any coroutine.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any, TypeVar
 
-__all__ = ["run_coroutine"]
+__all__ = ["run_all", "run_coroutine"]
 
 T = TypeVar("T")
 
@@ -51,6 +51,18 @@ def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
         raise error
     answer: T = result
     return answer
+
+
+async def run_all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run side by side; the first failure, and a cancellation, stops the others."""
+    tasks: list[Awaitable[None]] = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()  # type: ignore[attr-defined]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 async def _outcome(coroutine: Coroutine[Any, Any, T]) -> tuple[Any, BaseException | None]:

@@ -21,7 +21,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from ..errors import InputError, ReplyError
 from ..store import content_hash, read_text, try_lock, user_folder, write_json
 from .kinds import KINDS, PROMPT_VERSION
 from .profiles import LanguageModel
-from .questions import Answer, Context, Question
+from .questions import Answer, Context, Question, answer_from, context_from, question_from, to_plain
 from .replies import Message, match_answers, read_message
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class AnswerStore:
         try:
             if stored["key"] != key:
                 raise KeyError(key)
-            answer = _answer(stored["answer"])
+            answer = answer_from(stored["answer"])
         except UNREADABLE:
             logger.warning("%s cannot be read; the class is asked again.", path)
             return None
@@ -114,8 +114,8 @@ class AnswerStore:
         """Keep an answer, with what it was asked by and where it came from."""
         key = self.key(question, context)
         record = {
-            "schema": SCHEMA, "key": key, "asked": _plain(question), "context": _shared(context),
-            "answer": _plain(answer), "source": {**self._who, "prompt": PROMPT_VERSION, **source},
+            "schema": SCHEMA, "key": key, "asked": to_plain(question), "context": _shared(context),
+            "answer": to_plain(answer), "source": {**self._who, "prompt": PROMPT_VERSION, **source},
         }  # fmt: skip
         write_json(self._path(question, key), record)
 
@@ -139,7 +139,7 @@ class AnswerStore:
         record = {
             "schema": SCHEMA, **self._who, "received": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "sent": dict(sent), "context": _shared(context),
-            "questions": [_plain(question) for question in questions], "body": body,
+            "questions": [to_plain(question) for question in questions], "body": body,
         }  # fmt: skip
         path = self.root / "inbox" / f"{content_hash(record, time.time_ns())[:32]}.json"
         write_json(path, record)
@@ -158,7 +158,7 @@ class AnswerStore:
         return settled
 
     def _store_answers(self, record: Mapping[str, Any], reply: str) -> Settled:
-        questions, context = [_question(item) for item in record["questions"]], _context(record["context"])
+        questions, context = [_question(item) for item in record["questions"]], context_from(record["context"])
         settled = read_body(record["body"], questions)
         source = {"reply": reply, "answered_by": settled.message.model, "received": record["received"]}
         for position, answer in settled.answers.items():
@@ -221,39 +221,8 @@ def _shared(context: Context) -> dict[str, Any]:
     return {"domain": context.domain, "language": context.language, "refresh": context.refresh}
 
 
-def _plain(record: Question | Answer) -> dict[str, Any]:
-    """A record as JSON, without what is empty."""
-    return {name: value for name, value in asdict(record).items() if value not in ("", ())}
-
-
-def _build(kind: type[Any], value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise TypeError(kind)
-    known = {field.name for field in fields(kind)}
-    return kind(**{name: _tuples(item) for name, item in value.items() if name in known})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
 def _question(value: Any) -> Question:
-    question: Question = _build(Question, value)
-    if question.kind not in KINDS or not isinstance(question.name, str) or not isinstance(question.count, int):
+    question = question_from(value)
+    if question.kind not in KINDS:
         raise TypeError(question.kind)
     return question
-
-
-def _context(value: Any) -> Context:
-    context: Context = _build(Context, {"vocabulary": [], **value})
-    return context
-
-
-def _answer(value: Any) -> Answer:
-    answer: Answer = _build(Answer, value)
-    if not isinstance(answer.phrases, tuple) or not isinstance(answer.reasons, tuple) or not value:
-        raise TypeError("a list is missing")
-    texts = (answer.sense, answer.failure, *answer.phrases, *answer.reasons)
-    if not all(isinstance(text, str) for text in texts) or answer.policy not in ("expand", "keep"):
-        raise TypeError("a text is missing")
-    return answer
