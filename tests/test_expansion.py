@@ -255,3 +255,12 @@ def test_a_loaded_file_is_judged_like_any_source(tmp_path):
     ]
     assert loaded.classes[1].subclasses == ()
     assert loaded.provenance == {"by": "hand"}
+
+
+@pytest.mark.parametrize("library", ["auto", "off", "coco81"])
+def test_names_that_no_encoder_reads_are_told_in_one_line(library: str, caplog: pytest.LogCaptureFixture) -> None:
+    expand_from_library(parse_names("\u72ac, dog, caf\u00e9, \u0441\u043e\u0431\u0430\u043a\u0430"), library)
+    assert caplog.messages == [
+        "class names in another script: '\u72ac', '\u0441\u043e\u0431\u0430\u043a\u0430'; encoders read English. "
+        "Write the English names, or ask a language model, which translates."
+    ]
