@@ -15,7 +15,7 @@ from llmseg.llm.profiles import PROFILES, LanguageModel, Profile
 from llmseg.options import NETWORK
 from llmseg.store import user_folder
 
-KEY = "sk-verysecret0123456789"
+KEY = "sk-very-secret-0123456789"
 WORK = '[profiles.work]\nbase_url = "https://llm.example.com/v1"\n'
 PLACE = "llmseg.toml, profile 'work': "
 FIELDS = ", ".join(field.name for field in dataclasses.fields(Profile) if field.name != "name")

@@ -16,7 +16,7 @@ from llmseg.errors import MissingKeyError
 from llmseg.llm.keys import LONGEST_KEY, Secret, read_key
 from llmseg.llm.profiles import PROFILES, Profile
 
-KEY = "sk-verysecret0123456789"
+KEY = "sk-very-secret-0123456789"
 VARIABLE = "LLMSEG_TEST_KEY"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes are of POSIX")
 

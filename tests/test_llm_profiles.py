@@ -10,7 +10,7 @@ import pytest
 from llmseg.errors import InputError
 from llmseg.llm.profiles import OFFICIAL, PROFILES, LanguageModel, Profile, check_profile
 
-KEY = "sk-verysecret0123456789"
+KEY = "sk-very-secret-0123456789"
 
 BUILT_IN = {
     "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),

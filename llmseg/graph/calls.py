@@ -160,15 +160,20 @@ def silenced(blocker: Any) -> Any:
 def wait_for(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
     """The results of all `awaitables`, which run concurrently; also inside a running event loop."""
 
-    async def gather() -> list[Any]:
-        return list(await asyncio.gather(*awaitables))
+    results: list[Any] = []
+
+    async def gather() -> None:
+        # Not as the result of the task: Python 3.11 and later print a task, and so its result, when a loop ends.
+        results.extend(await asyncio.gather(*awaitables))
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(gather())
+        asyncio.run(gather())
+        return results
     with ThreadPoolExecutor(1) as pool:  # a loop cannot run inside a loop of the same thread
-        return pool.submit(asyncio.run, gather()).result()
+        pool.submit(asyncio.run, gather()).result()
+    return results
 
 
 def call_node(node: Any, arguments: Arguments) -> tuple[list[list[Any]], dict[str, list[Any]], list[Any]]:
