@@ -149,9 +149,7 @@ class LLMSegExpand:
         lock = _read_lock(lock_file)
         limits = CleaningLimits(count, count, min(count, CleaningLimits.min_keep), strict)
         if llm is None or subclasses.strip():
-            own = encoder.library if encoder is not None else ""
-            found = hold_lock(expand_with(class_names, library, subclasses, own, limits), lock)
-            asked = Asked(found, (), locked=frozenset(locked_entries(class_names, lock)))
+            asked = _look_up(class_names, library, subclasses, encoder, lock, limits)
         else:
             options = AskOptions(kind, count, critic, domain, language, refresh, host.network(), preview, strict)
             asked = await _ask(class_names, llm, options, lock)
@@ -174,6 +172,19 @@ def _lock_path(file: str) -> Path:
 
 def _no_lock(file: str) -> str:
     return f"no file {file!r}; expected it in the input folder or beside the workflow. Empty it to ask for every class."
+
+
+def _look_up(
+    classes: ClassList,
+    library: str,
+    subclasses: str,
+    encoder: Encoder | None,
+    lock: Expansion | None,
+    limits: CleaningLimits,
+) -> Asked:
+    """What needs no language model: own text, else a library, the encoder's own first."""
+    found = expand_with(classes, library, subclasses, encoder.library if encoder is not None else "", limits)
+    return Asked(hold_lock(found, lock), (), locked=frozenset(locked_entries(classes, lock)))
 
 
 async def _ask(classes: ClassList, llm: LanguageModel, options: AskOptions, lock: Expansion | None) -> Asked:
