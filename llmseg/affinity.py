@@ -20,7 +20,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .cleaning import judge_expansion
+from .cleaning import judge_expansion, spare_classes
 from .cleaning_rules import CleaningLimits
 from .encoder import Encoder
 from .errors import lookup
@@ -85,9 +85,7 @@ def judge_affinity(
     phrases = [expansion.classes[label].subclasses[position] for label, position in spots]
     reasons = _judge(names, phrases, [label for label, _ in spots], encoder, templates, margin) if phrases else {}
     left = _drop(expansion, {spots[row]: reason for row, reason in reasons.items()})
-    judged = judge_expansion(left, ["too_few"], limits)
-    pairs = zip(left.classes, judged.classes, strict=True)
-    return replace(judged, classes=tuple(old if old.class_name.name in locked else new for old, new in pairs))
+    return spare_classes(judge_expansion(left, ["too_few"], limits), left, locked)
 
 
 def report_affinity(expansion: Expansion, encoder: Encoder, locked: Collection[str] = ()) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ from .unwanted import FORMS
 
 __all__ = [
     "CLEANER_VERSION", "clean_expansion", "judge_expansion", "known_nouns", "normalise_phrase", "report_cleaning",
+    "spare_classes",
 ]  # fmt: skip
 
 CLEANER_VERSION = "2"  # goes up when the same list would come out differently
@@ -101,6 +102,12 @@ def _judge_classes(
         left = tuple(_drop(phrase, reasons.get((owner, position), "")) for position, phrase in phrases)
         classes.append(replace(entry, subclasses=left))
     return tuple(classes)
+
+
+def spare_classes(judged: Expansion, before: Expansion, names: Collection[str]) -> Expansion:
+    """The judged expansion, but for the classes of some names, which stay as they were."""
+    pairs = zip(judged.classes, before.classes, strict=True)
+    return replace(judged, classes=tuple(old if old.class_name.name in names else new for new, old in pairs))
 
 
 def report_cleaning(expansion: Expansion) -> list[tuple[str, str, str]]:

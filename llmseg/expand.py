@@ -116,8 +116,9 @@ def _check_options(options: argparse.Namespace) -> None:
         raise InputError("--library and --profile; expected one of them.", place="usage")
     if options.dry_run:
         return
-    folder = next(parent for parent in options.lock.absolute().parents if parent.exists())
-    if options.lock.is_dir() or not options.lock.name or not os.access(folder, os.W_OK) or not folder.is_dir():
+    folder = next((parent for parent in options.lock.absolute().parents if parent.exists()), None)
+    writable = folder is not None and folder.is_dir() and os.access(folder, os.W_OK)
+    if options.lock.is_dir() or not options.lock.name or not writable:
         raise InputError(f"cannot write {str(options.lock)!r}; expected a file in a writable folder.", place="lock")
 
 

@@ -76,11 +76,11 @@ def format_expansion(expansion: Expansion, remarks: Sequence[str] = ()) -> str:
     lines = [f"# {remark}" for remark in remarks]
     for entry in expansion.classes:
         dropped = [f"{item.text} ({item.reason})" for item in entry.subclasses if not item.kept]
-        remarks = [f"read as {entry.class_name.english}"] if entry.class_name.english else []
-        remarks += [f"fallback: {entry.reason}"] if entry.status == "fallback" else []
-        remarks += [f"dropped: {', '.join(dropped)}"] if dropped else []
-        remark = f"  # {'; '.join(remarks)}" if remarks else ""
-        lines.append(f"{entry.class_name.name}: {', '.join(entry.kept)}".rstrip() + remark)
+        notes = [f"read as {entry.class_name.english}"] if entry.class_name.english else []
+        notes += [f"fallback: {entry.reason}"] if entry.status == "fallback" else []
+        notes += [f"dropped: {', '.join(dropped)}"] if dropped else []
+        behind = f"  # {'; '.join(notes)}" if notes else ""
+        lines.append(f"{entry.class_name.name}: {', '.join(entry.kept)}".rstrip() + behind)
     # One line stays one line, and steers no terminal: part of it was written by a model.
     return "\n".join("".join(letter if letter.isprintable() else " " for letter in line) for line in lines)
 

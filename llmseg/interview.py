@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from time import monotonic
 
 from .cleaning import known_nouns
@@ -19,7 +18,7 @@ from .llm import AnswerStore, Context, LanguageModel, Outcome, Question, ask_que
 from .options import COUNT, KIND, NETWORK
 from .types import ClassList
 
-__all__ = ["ENGLISH", "AskOptions", "Interview", "is_english"]
+__all__ = ["ENGLISH", "AskOptions", "Interview", "cleaning_limits", "is_english"]
 
 ENGLISH = "en"
 LONGEST_DOMAIN = 200  # characters; a workflow shall not send a book
@@ -63,6 +62,14 @@ def is_english(language: str) -> bool:
     )
 
 
+def cleaning_limits(options: AskOptions) -> CleaningLimits:
+    """What cleaning keeps; a single synonym or sentence is worth keeping, a single subclass is not."""
+    count, strict = options.count, options.strict
+    least = min(CleaningLimits.min_keep, count) if options.kind == KIND.default else 1
+    known = known_nouns(map(load_library, library_names())) if strict else frozenset()
+    return CleaningLimits(count, count, least, strict, suffix=strict, known=known)
+
+
 class Interview:
     """A language model, what it is asked for, and what that took so far.
 
@@ -71,6 +78,9 @@ class Interview:
         options: what for.
         store: where answers are found and kept.
         on_answer: called with (questions done, questions in all).
+
+    Attributes:
+        limits: what cleaning keeps.
     """
 
     def __init__(
@@ -84,6 +94,7 @@ class Interview:
             raise InputError(f"{len(options.domain)} characters; expected at most {LONGEST_DOMAIN}.", place="domain")
         self.language_model = language_model
         self.options = options
+        self.limits = cleaning_limits(options)
         self.store = store
         self.on_answer = on_answer
         self.outcomes: list[Outcome] = []
@@ -91,14 +102,6 @@ class Interview:
         self.notes: list[str] = []
         self.unfinished = False
         self._end = monotonic() + language_model.profile.deadline
-
-    @cached_property
-    def limits(self) -> CleaningLimits:
-        """What cleaning keeps; a single synonym or sentence is worth keeping, a single subclass is not."""
-        count, strict = self.options.count, self.options.strict
-        least = min(CleaningLimits.min_keep, count) if self.options.kind == KIND.default else 1
-        known = known_nouns(map(load_library, library_names())) if strict else frozenset()
-        return CleaningLimits(count, count, least, strict, suffix=strict, known=known)
 
     async def ask(self, questions: Sequence[Question], classes: ClassList, *, needed: bool = True) -> Outcome:
         """Answers, from the store or the model.
@@ -148,6 +151,8 @@ class Interview:
             lines.append(f"tokens: {read} read, {written} written" + (f", cost about {price:.4f}" if price else ""))
         if self.options.preview:
             lines += self.estimates or ["preview: every answer is stored, asking would cost nothing"]
+            if self.estimates and self.options.critic:
+                lines.append("preview: the critic would read what comes back once more, at a cost of its own")
         return lines
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from .cleaning import clean_expansion, judge_expansion
+from .cleaning import clean_expansion, judge_expansion, spare_classes
 from .cleaning_rules import LOCK_RULES, CleaningLimits
 from .errors import LLMError, ReplyError, UnreachableError
 from .folding import fold
@@ -41,8 +41,7 @@ def clean_unlocked(expansion: Expansion, locked: Collection[str], limits: Cleani
     # Judged without the proposals: what both want stays where a person put it.
     alone = (e if e.class_name.name in locked else replace(e, subclasses=()) for e in expansion.classes)
     held = judge_expansion(replace(expansion, classes=tuple(alone)), LOCK_RULES, limits)
-    pairs = zip(cleaned.classes, held.classes, strict=True)
-    return replace(cleaned, classes=tuple(old if old.class_name.name in locked else new for new, old in pairs))
+    return spare_classes(cleaned, held, locked)
 
 
 async def refill_classes(
@@ -101,9 +100,7 @@ async def criticise_phrases(interview: Interview, expansion: Expansion, locked: 
         for entry in expansion.classes
     )
     rejected = replace(expansion, classes=classes)
-    judged = judge_expansion(rejected, ["too_few"], interview.limits)
-    pairs = zip(rejected.classes, judged.classes, strict=True)
-    return replace(judged, classes=tuple(old if old.class_name.name in locked else new for old, new in pairs))
+    return spare_classes(judge_expansion(rejected, ["too_few"], interview.limits), rejected, locked)
 
 
 def _wordings(entry: ClassName) -> tuple[str, ...]:
@@ -114,9 +111,10 @@ def _verdicts(own: str, answer: Answer | None, names: Mapping[str, str]) -> dict
     """Phrase -> reason; a word in place of another class counts only where a class is called so."""
     verdicts = {}
     for phrase, reason in zip(answer.phrases, answer.reasons, strict=False) if answer else ():
-        other = names.get(fold(reason.removeprefix(FITS_OTHER)), own) if reason.startswith(FITS_OTHER) else ""
-        if other != own:
-            verdicts[phrase] = "fits_other_class" if other else reason
+        if not reason.startswith(FITS_OTHER):
+            verdicts[phrase] = reason
+        elif names.get(fold(reason.removeprefix(FITS_OTHER)), own) != own:
+            verdicts[phrase] = "fits_other_class"
     return verdicts
 
 

@@ -17,7 +17,7 @@ from llmseg.errors import InputError
 from llmseg.expansion import expand_with, load_expansion
 from llmseg.expansion_edits import hold_lock, locked_entries
 from llmseg.expansion_text import format_expansion
-from llmseg.interview import ENGLISH, AskOptions
+from llmseg.interview import ENGLISH, AskOptions, cleaning_limits
 from llmseg.llm import PROFILES, LanguageModel, find_model, read_configuration
 from llmseg.llm_expansion import Asked, ask_expansion
 from llmseg.options import COUNT, KIND, LIBRARY, PROFILE, REFRESH
@@ -147,11 +147,11 @@ class LLMSegExpand:
         strict: bool = False,
     ) -> tuple[Expansion, str]:
         lock = _read_lock(lock_file)
-        limits = CleaningLimits(count, count, min(count, CleaningLimits.min_keep), strict)
+        options = AskOptions(kind, count, critic, domain, language, refresh, preview=preview, strict=strict)
+        limits = cleaning_limits(options)
         if llm is None or subclasses.strip():
             asked = _look_up(class_names, library, subclasses, encoder, lock, limits)
         else:
-            options = AskOptions(kind, count, critic, domain, language, refresh, host.network(), preview, strict)
             asked = await _ask(class_names, llm, options, lock)
         asked = _look_closer(asked, encoder, limits)
         return asked.expansion, format_expansion(asked.expansion, asked.remarks)
@@ -188,7 +188,8 @@ def _look_up(
 
 
 async def _ask(classes: ClassList, llm: LanguageModel, options: AskOptions, lock: Expansion | None) -> Asked:
-    """Ask until there are answers or the user presses stop."""
+    """Ask, where the network may be used, until there are answers or the user presses stop."""
+    options = replace(options, network=host.network())
     asked = await progress.until_interrupted(
         ask_expansion(classes, llm, options, lock=lock, on_answer=progress.report_steps())
     )

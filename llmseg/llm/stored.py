@@ -7,7 +7,8 @@
     endpoints/<key>.json                         parameters that an endpoint refuses
 
 A body is written to the inbox before anybody reads it; whoever comes next, after a crash too, takes
-the answers out of it. A key names what was asked, never the other classes: an answer outlives them.
+the answers out of it. A key names what was asked, not the other classes: an answer outlives them. Only the
+critic, who speaks of the others, is asked anew when they change.
 
 Not here: asking (`asking`), the folder of the user (`store.user_folder`).
 """
@@ -43,7 +44,6 @@ logger = logging.getLogger("llmseg")
 SCHEMA = 1
 MOST_REMEMBERED = 10_000  # answers that this process has read, so that it need not read them again
 UNREADABLE = (KeyError, TypeError, RecursionError)  # what taking a damaged record apart raises
-
 
 _remembered: dict[Path, tuple[tuple[int, int], Answer]] = {}  # with the time and size of the file
 
@@ -117,7 +117,9 @@ class AnswerStore:
             "schema": SCHEMA, "key": key, "asked": to_plain(question), "context": _shared(context),
             "answer": to_plain(answer), "source": {**self._who, "prompt": PROMPT_VERSION, **source},
         }  # fmt: skip
-        write_json(self._path(question, key), record)
+        path = self._path(question, key)
+        write_json(path, record)
+        _remembered.pop(path, None)  # two files of one size within one tick of the clock look the same
 
     def claim(self, question: Question, context: Context) -> BaseFileLock | None:
         """The right to ask a question, None while another process has it."""
@@ -186,9 +188,8 @@ class AnswerStore:
         yield from sorted(folder.glob("*.json")) if folder.is_dir() else ()
 
     def _path(self, question: Question, key: str) -> Path:
-        return Path(
-            f"{self._folder}/{question.kind}/{_slug(question.name)}-{key[:16]}.json"
-        )  # faster than the operator
+        name = f"{_slug(question.name)}-{key[:16]}.json"
+        return Path(f"{self._folder}/{question.kind}/{name}")  # in one go: joining paths is slow, and there are many
 
 
 def read_body(body: str, questions: Sequence[Question]) -> Settled:
