@@ -19,7 +19,7 @@ class EngineDefaults:
     Args:
         attention, templates, mode, refiner: names in the tables of `options`.
         window, stride, resize: pixels; 0 as in `WINDOW` and `RESIZE`.
-        scales: a name in `SCALES`.
+        scales, layout, scoring: names in `SCALES`, `LAYOUT` and `SCORING`.
         temperature, name_weight: as in `TEMPERATURE` and `NAME_WEIGHT`.
         include_names: whether a class name joins its subclasses.
         logit_scale: factor on cosines before the softmax over classes.
@@ -32,6 +32,8 @@ class EngineDefaults:
     stride: int = 112
     resize: int = 336
     scales: str = "one"
+    layout: str = "grid"
+    scoring: str = "fast"
     temperature: float = 0.05
     name_weight: float = 0.5
     include_names: bool = True

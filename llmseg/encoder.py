@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .attention import ATTENTION
 from .defaults import EngineDefaults, engine_defaults
 from .errors import InputError, lookup
-from .options import AUTO
-from .tokenizer import ClipTokenizer
+from .options import AUTO, DTYPE
+from .tokenizer import ClipTokenizer, batch_lengths, is_plain
 from .weights import EMBEDDED, Weights, read_weights
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder", "load_encoder"]
 
-SENTENCES_PER_BATCH = 256
+TOKENS_PER_BATCH = 4096
 
 
 class Encoder:
@@ -35,14 +36,17 @@ class Encoder:
     Args:
         weights: as read by `weights.read_weights`.
         device: where it runs; results stay there.
+        dtype: of the image tower, a name in `options.DTYPE`; "auto" is float16 on CUDA, else float32. The text tower
+            keeps float32: phrases are few, and their vectors are kept.
 
     Attributes:
         module: the torch module, for a host that moves models itself.
         limits: one line on what the model does not know; empty for none.
-        phrase_cache: unit vectors by (template set, phrase); `text_bank` fills it.
+        causal_text: whether no token of the text tower sees a later one; only then may padding be left out.
+        phrase_cache: unit vectors by (key of `text_cache`, phrase); `text_bank` fills it.
     """
 
-    def __init__(self, weights: Weights, device: str | torch.device = "cpu") -> None:
+    def __init__(self, weights: Weights, device: str | torch.device = "cpu", dtype: str = AUTO) -> None:
         import torch
 
         from .vit import build_clip
@@ -57,7 +61,12 @@ class Encoder:
         self.image_size = weights.config.image_size
         self.embed_dim = weights.config.embed_dim
         self.module: Clip = build_clip(weights.state, weights.config).to(device)
+        if dtype == AUTO:
+            dtype = "float16" if torch.device(device).type == "cuda" else "float32"
+        lookup(DTYPE.names, dtype, place="dtype")
+        self.module.visual.to(getattr(torch, dtype))
         self.tokenizer = ClipTokenizer(weights.config.context_length)
+        self.causal_text = True
         self.phrase_cache: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._mean = torch.tensor(weights.mean).view(3, 1, 1)
         self._std = torch.tensor(weights.std).view(3, 1, 1)
@@ -66,6 +75,11 @@ class Encoder:
     def defaults(self) -> EngineDefaults:
         """What "auto" means for this model."""
         return engine_defaults(self.name)
+
+    @property
+    def text_identity(self) -> str:
+        """What vectors of text must share to be comparable; a host may change the number format."""
+        return f"{self.identity}+{self.module.text_projection.dtype}"
 
     @property
     def device(self) -> torch.device:
@@ -84,10 +98,13 @@ class Encoder:
 
     def fits(self, sentence: str) -> bool:
         """Whether the model reads a sentence to its end."""
-        return len(self.tokenizer.encode(sentence)) + 2 <= self.tokenizer.context_length
+        room = self.tokenizer.context_length - 2
+        if len(sentence) <= room and is_plain(sentence):  # no token is shorter than a letter
+            return True
+        return len(self.tokenizer.encode(sentence)) <= room
 
     def encode_text(self, sentences: Sequence[str]) -> Tensor:
-        """Unit embeddings of sentences. [N,D]
+        """Unit embeddings of sentences; each is read once, among others of its length. [N,D]
 
         Raises:
             InputError: a sentence is longer than the model reads.
@@ -95,47 +112,84 @@ class Encoder:
         import torch
         from torch.nn.functional import normalize
 
-        tokens = self.tokenizer(sentences).to(self.device)
+        rows = {sentence: row for row, sentence in enumerate(dict.fromkeys(sentences))}
+        tokens = self.tokenizer(list(rows), None if self.causal_text else self.tokenizer.context_length)
+        lengths = (tokens.argmax(-1) + 1).tolist() if self.causal_text else [tokens.shape[1]] * len(rows)
+        vectors = self.module.text_projection.new_empty(len(rows), self.embed_dim)
         with torch.no_grad():
-            batches = [self.module.encode_text(batch) for batch in tokens.split(SENTENCES_PER_BATCH)]
-            return normalize(torch.cat(batches), dim=-1)
+            for batch in batch_lengths(lengths, TOKENS_PER_BATCH):
+                longest = lengths[batch[-1]]
+                vectors[batch] = self.module.encode_text(tokens[batch, :longest].to(self.device))
+            return normalize(vectors[[rows[sentence] for sentence in sentences]], dim=-1)
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Unit embeddings of whole images, the last block unmodified. [B,3,H,W] in 0..1 -> [B,D]
 
         Images are squeezed to the model's own square, so that nothing of them is cut off.
         """
-        import torch
-        from torch.nn.functional import interpolate, normalize
+        return self.whole_image(images)()
+
+    def whole_image(self, images: Tensor) -> Callable[[], Tensor]:
+        """`encode_image` for later: a pass that only some of the assembly modes need."""
+        from torch.nn.functional import interpolate
 
         square = (self.image_size, self.image_size)
-        with torch.no_grad():
-            if tuple(images.shape[-2:]) != square:
-                images = interpolate(images, size=square, mode="bicubic", antialias=True).clamp(0, 1)
-            return normalize(self.module.visual(self._prepare(images)), dim=-1)
+        if tuple(images.shape[-2:]) != square:
+            images = interpolate(images, size=square, mode="bicubic", antialias=True).clamp(0, 1)
+        return partial(self._encode_square, images)
 
-    def encode_patches(self, images: Tensor, attention: str = AUTO) -> Tensor:
-        """Unit embeddings of every patch. [B,3,H,W] in 0..1 -> [B,h,w,D]
-
-        Args:
-            images: sides are multiples of `patch_size`.
-            attention: a name in `ATTENTION`, or "auto".
-
-        Raises:
-            InputError: a side is no multiple of the patch size.
-            UnknownNameError: no such attention.
-        """
+    def _encode_square(self, images: Tensor) -> Tensor:
         import torch
         from torch.nn.functional import normalize
 
-        policy = lookup(ATTENTION, self.defaults.attention if attention == AUTO else attention, place="attention")
+        with torch.no_grad():
+            return normalize(self.module.visual(self._prepare(images)), dim=-1).float()
+
+    def encode_patches(self, images: Tensor, attention: str = AUTO, phrases: Tensor | None = None) -> Tensor:
+        """Unit embeddings of every patch. [B,3,H,W] in 0..1 -> [B,h,w,D]
+
+        Args:
+            images: what is over whole patches on the right and below is not looked at.
+            attention: a name in `ATTENTION`, or "auto".
+            phrases: unit vectors for an attention with feedback. [K,D]
+
+        Raises:
+            InputError: a side is shorter than a patch.
+            UnknownNameError: no such attention.
+        """
+        import torch
+
+        from .dense import embed_patches
+
+        method = lookup(ATTENTION, self.defaults.attention if attention == AUTO else attention, place="attention")
         height, width = images.shape[-2:]
-        if height % self.patch_size or width % self.patch_size:
+        if min(height, width) < self.patch_size:
             raise InputError(
-                f"{width} x {height} pixels; expected multiples of the patch size {self.patch_size}.", place="images"
+                f"{width} x {height} pixels; expected at least one patch, {self.patch_size} x {self.patch_size}.",
+                place="images",
             )
         with torch.no_grad():
-            return normalize(self.module.visual.patches(self._prepare(images), policy), dim=-1)
+            return embed_patches(self.module.visual, self._prepare(images), method, phrases).float()
+
+    def encode_tokens(self, images: Tensor) -> Tensor:
+        """What the last block reads, CLS first. [B,3,H,W] in 0..1 -> [B,1+P,width]"""
+        import torch
+
+        from .dense import run_to_last
+
+        with torch.no_grad():
+            return run_to_last(self.module.visual, self._prepare(images))
+
+    def finish_tokens(self, tokens: Tensor, grid: tuple[int, int], attention: str) -> Tensor:
+        """Unit embeddings of patches from what the last block reads. [B,1+P,width] -> [B,h,w,D]"""
+        import torch
+
+        from .dense import finish_tokens
+
+        with torch.no_grad():
+            return finish_tokens(
+                self.module.visual, tokens, grid, lookup(ATTENTION, attention, place="attention")
+            ).float()
 
     def _prepare(self, images: Tensor) -> Tensor:
         images = images.to(self.device, self.module.visual.conv1.weight.dtype)
@@ -148,10 +202,12 @@ def load_encoder(
     device: str | torch.device = "cpu",
     activation: str = AUTO,
     folders: Sequence[Path] = (),
+    dtype: str = AUTO,
 ) -> Encoder:
-    """Load a CLIP by name or file; see `weights.read_weights` for the names.
+    """Load a CLIP by name or file; see `weights.read_weights` for the names, `Encoder` for the rest.
 
     Raises:
         ModelError: missing or unusable weights.
+        UnknownNameError: no such dtype.
     """
-    return Encoder(read_weights(model, activation=activation, folders=folders), device)
+    return Encoder(read_weights(model, activation=activation, folders=folders), device, dtype)

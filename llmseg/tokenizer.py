@@ -23,7 +23,7 @@ from .errors import InputError, ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["END", "START", "VOCABULARY_SIZE", "ClipTokenizer"]
+__all__ = ["END", "START", "VOCABULARY_SIZE", "ClipTokenizer", "batch_lengths", "is_plain"]
 
 MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
 MERGE_COUNT = 49152 - 256 - 2
@@ -57,10 +57,12 @@ class ClipTokenizer:
         """Token ids of a text, without start and end."""
         return [token for piece in self._pieces.findall(clean_text(text)) for token in self._encode_piece(piece)]
 
-    def __call__(self, sentences: Sequence[str]) -> Tensor:
-        """Token ids of sentences, padded with zeros to the longest. int64 [N,L]
+    def __call__(self, sentences: Sequence[str], length: int | None = None) -> Tensor:
+        """Token ids of sentences, padded with zeros. int64 [N,L]
 
-        Trimming is exact for causal text towers pooled at the end token.
+        Args:
+            sentences: N of them.
+            length: L; None for that of the longest, which is exact for causal text towers pooled at the end token.
 
         Raises:
             InputError: a sentence is longer than `context_length`.
@@ -74,7 +76,7 @@ class ClipTokenizer:
                     f"{sentence[:60]!r} has {len(row)} tokens; expected at most {self.context_length}. Shorten it.",
                     place="phrase",
                 )
-        length = max((len(row) for row in rows), default=2)
+        length = length or max((len(row) for row in rows), default=2)
         return torch.tensor([row + [0] * (length - len(row)) for row in rows], dtype=torch.int64).view(-1, length)
 
     def _encode_piece(self, piece: str) -> tuple[int, ...]:
@@ -113,11 +115,35 @@ class ClipTokenizer:
 def clean_text(text: str) -> str:
     """Repair broken Unicode, resolve HTML entities, collapse white space, lower case."""
     # Imported only for text that it can change, control characters and entities among it: a twentieth of a second.
-    if not (text.isascii() and text.isprintable() and "&" not in text):
+    if not is_plain(text):
         import ftfy
 
         text = ftfy.fix_text(text)
     return " ".join(html.unescape(html.unescape(text)).split()).lower()
+
+
+def is_plain(text: str) -> bool:
+    """Whether cleaning a text only collapses its spaces and lowers its case."""
+    return text.isascii() and text.isprintable() and "&" not in text
+
+
+def batch_lengths(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Positions of rows in batches of similar length, the shortest first; the last of a batch is its longest.
+
+    Args:
+        lengths: tokens of each row. [N]
+        budget: most tokens of a batch, padding included; a single row may have more.
+
+    >>> batch_lengths([3, 9, 3, 2], budget=9)
+    [[3, 0, 2], [1]]
+    """
+    batches: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batches and (len(batches[-1]) + 1) * lengths[row] <= budget:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
 
 
 def find_merges() -> Path:

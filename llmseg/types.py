@@ -9,12 +9,13 @@ Not here: how a record is made (the module named after the stage) or drawn and s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .defaults import EngineDefaults
 from .errors import UnknownNameError
+from .windows import WindowPlan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,6 @@ __all__ = [
     "UNKNOWN",
     "ClassExpansion",
     "ClassList",
-    "ClassMaps",
     "ClassName",
     "Expansion",
     "LabelMap",
@@ -44,7 +44,7 @@ class ClassName:
         name: as typed, spaces collapsed.
         aliases: other names for the same thing.
         sense: a few words that tell meanings apart; empty when there is no doubt.
-        role: thing, stuff, background or residual.
+        role: thing, stuff, background, residual, or negative: competes, and is then left out of the result.
         policy: expand, or keep (never split into subclasses).
         english: what encoders read, where the name is in another language; empty for the name itself.
     """
@@ -77,6 +77,11 @@ class ClassList:
     def wordings(self) -> tuple[str, ...]:
         """The class names as encoders and language models read them. [C]"""
         return tuple(entry.wording for entry in self.classes)
+
+    @property
+    def shown(self) -> ClassList:
+        """Without those at the end that only compete: role negative."""
+        return ClassList(tuple(entry for entry in self.classes if entry.role != "negative"))
 
     @property
     def background(self) -> int | None:
@@ -158,6 +163,7 @@ class TextBank:
         templates: name of the template set.
         model: identity of the encoder.
         dropped: (class name, phrase, reason) of subclasses that could not be encoded.
+        weights: how much each phrase counts, above 0; None where all count alike. [K]
     """
 
     embeddings: Tensor
@@ -168,6 +174,7 @@ class TextBank:
     templates: str
     model: str
     dropped: tuple[tuple[str, str, str], ...] = ()
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -175,14 +182,18 @@ class Level:
     """Images at one scale, encoded window by window.
 
     Args:
-        windows: unit features of every window. [B,N,h,w,D]
-        boxes: top, left, bottom, right of each window in patches of the whole grid. [N] of 4
-        grid: patches of the whole image, height first. (h, w)
+        windows: unit features of every window. [B,ny,nx,h,w,D]
+        plan: where the windows lie.
     """
 
     windows: Tensor
-    boxes: tuple[tuple[int, int, int, int], ...]
-    grid: tuple[int, int]
+    plan: WindowPlan
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches of the whole image, height first."""
+        patch = self.plan.window[0] // self.plan.cells[0]
+        return self.plan.size[0] // patch, self.plan.size[1] // patch
 
 
 @dataclass(frozen=True)
@@ -191,42 +202,19 @@ class PatchFeatures:
 
     Args:
         levels: the images at every scale, the finest first; maps are made on its grid.
-        image_vector: unit CLS embedding of the whole image, last block unmodified. [B,D]
+        see_whole: gives the unit CLS embedding of the whole images, last block unmodified. [B,D]
         size: pixels of the original image, height first. (H, W)
         model: identity of the encoder; features and text must come from the same one.
         defaults: what "auto" means for that encoder.
+        aligned: whether all windows lie on the patch grid.
     """
 
     levels: tuple[Level, ...]
-    image_vector: Tensor
+    see_whole: Callable[[], Tensor]
     size: tuple[int, int]
     model: str
     defaults: EngineDefaults
-
-
-@dataclass(frozen=True)
-class ClassMaps:
-    """One map per class, on the patch grid or, refined, on a finer one.
-
-    Args:
-        maps: scores on the scale of cosines. [B,C,h,w]
-        winning_phrase: best phrase within each class, -1 for the class name itself. [B,C,h,w]
-        class_score: cosine of the class name with the whole image. [B,C]
-        classes, phrases: as in `TextBank`.
-        size: pixels of the original image. (H, W)
-        logit_scale: factor on `maps` before a softmax over classes.
-        mode, refiner: names of the assembly mode and of the encoder's own refiner.
-    """
-
-    maps: Tensor
-    winning_phrase: Tensor
-    class_score: Tensor
-    classes: ClassList
-    phrases: tuple[str, ...]
-    size: tuple[int, int]
-    logit_scale: float
-    mode: str
-    refiner: str = "none"
+    aligned: bool = True
 
 
 @dataclass(frozen=True)

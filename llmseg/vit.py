@@ -1,31 +1,30 @@
 """CLIP's two towers in plain torch, with the parameter names of OpenAI and open_clip checkpoints.
 
-The image tower also returns patch embeddings, its last block replaced by a policy.
-
-Not here: sizes (`clip_config`), files (`checkpoint`), the policies (`attention`). Sources: arXiv:2103.00020;
+Not here: sizes (`clip_config`), files (`checkpoint`), embeddings of patches (`dense`). Sources: arXiv:2103.00020;
 position embeddings of other grids as in DINO (arXiv:2104.14294).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import LastBlock
+from .attention import Projections
 from .clip_config import ClipConfig, TowerConfig
 from .errors import ModelError
 
-__all__ = ["Clip", "build_clip"]
+__all__ = ["Block", "Clip", "VisionTower", "build_clip"]
 
 
 class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
+        return x * torch.sigmoid_(1.702 * x)  # in place: memory traffic is what it costs
 
 
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {"gelu": nn.GELU, "quickgelu": QuickGELU}
@@ -41,11 +40,19 @@ class Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
         self.out_proj = nn.Linear(width, width)
 
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of tokens [B,N,width]. three [B,heads,N,d]"""
-        packed = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        q, k, v = packed.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return q, k, v
+    def project(self, x: Tensor, which: str = "qkv") -> Projections:
+        """Some of the queries, keys and values of tokens. [B,N,width] -> [B,heads,N,d] each
+
+        Args:
+            x: the tokens.
+            which: letters of "qkv"; what stands before the first and after the last is not computed.
+        """
+        width = x.shape[-1]
+        first, last = "qkv".index(which[0]), "qkv".index(which[-1])
+        rows = slice(first * width, (last + 1) * width)
+        packed = F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])
+        parts = packed.unflatten(-1, (-1, self.heads, width // self.heads)).permute(2, 0, 3, 1, 4)
+        return Projections(*(parts[n - first] if first <= n <= last else packed[:0] for n in range(3)))
 
     def merge(self, attended: Tensor) -> Tensor:
         """Heads [B,heads,N,d] back to tokens. [B,N,width]"""
@@ -76,17 +83,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
         q, k, v = self.attn.project(self.ln_1(x))
         x = x + self.attn.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
-        out: Tensor = x + self.mlp(self.ln_2(x))
-        return out
-
-    def forward_as(self, x: Tensor, policy: LastBlock, grid: tuple[int, int]) -> Tensor:
-        """The block under a policy. tokens [B,1+P,width] -> [B,1+P,width]"""
-        q, k, v = self.attn.project(self.ln_1(x))
-        out = self.attn.merge(policy.attend(q, k, v, grid))
-        if policy.residual:
-            out = out + x
-        if policy.ffn:
-            out = out + self.mlp(self.ln_2(out))
+        out: Tensor = self.mlp(self.ln_2(x)).add_(x)
         return out
 
 
@@ -99,7 +96,7 @@ class Transformer(nn.Module):
 class VisionTower(nn.Module):
     """The image tower.
 
-    Takes normalised images whose sides are multiples of the patch size. [B,3,H,W]
+    Takes normalised images; what is over whole patches on the right and below is not looked at. [B,3,H,W]
     """
 
     def __init__(self, config: ClipConfig) -> None:
@@ -117,27 +114,23 @@ class VisionTower(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embedding of whole images, not normalised. [B,D]"""
-        x, _ = self._embed(images)
+        x, _ = self.embed(images)
         for block in self.transformer.resblocks:
             x = block(x)
-        return self._read_out(x[:, 0])
+        return self.read_out(x[:, 0])
 
-    def patches(self, images: Tensor, policy: LastBlock) -> Tensor:
-        """Embedding of every patch, not normalised. [B,h,w,D]"""
-        x, grid = self._embed(images)
-        *blocks, last = self.transformer.resblocks
-        for block in blocks:
-            x = block(x)
-        assert isinstance(last, Block)
-        x = last.forward_as(x, policy, grid)
-        out: Tensor = self._read_out(x[:, 1:]).unflatten(1, grid)
-        return out
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks in order."""
+        return cast("list[Block]", list(self.transformer.resblocks))
 
-    def _read_out(self, x: Tensor) -> Tensor:
+    def read_out(self, x: Tensor) -> Tensor:
+        """Tokens of the last block in the space shared with text. [...,width] -> [...,D]"""
         out: Tensor = self.ln_post(x) @ self.proj
         return out
 
-    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """What the first block reads, CLS first, and the patch grid. [B,3,H,W] -> [B,1+P,width]"""
         x = self.conv1(images)  # [B,width,h,w]
         grid = (x.shape[2], x.shape[3])
         x = x.flatten(2).transpose(1, 2)  # [B,P,width]
