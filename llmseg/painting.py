@@ -1,0 +1,134 @@
+"""Class maps and class scores -> labels, one class at a time, as SimSeg does (Yi et al., CVPR 2023).
+
+    present_classes  few classes whose names stand out for the whole image
+    mask_classes     the map of each one stretched to 0..1, told from the rest by a CRF, closed
+    paint            the masks laid over each other; the best score wins
+
+Nothing here compares maps of different classes: what a map weighs is its shape, and which class wins is decided
+by its name alone. arXiv:2404.00701 keeps all of it, and replaces the maps.
+
+Not here: the CRF (`crf`), labels by comparing maps (`labels`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .crf import CRF_PRESETS, DenseCrf
+from .errors import InputError
+from .types import UNKNOWN
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["close_masks", "mask_classes", "paint", "present_classes"]
+
+CLASSES_AT_ONCE = 16  # in the CRF: 100 MB at 288 x 288
+DEVIATIONS = 1.0  # above the mean of the best scores
+
+
+def present_classes(class_score: Tensor, background: int | None, top: int = 30, most: int = 5) -> Tensor:
+    """Which classes stand out: at least a standard deviation above the mean of the best scores.
+
+    Of two neither does, unless they are equal; a class alone does.
+
+    Args:
+        class_score: of the class names, for the whole image. [C]
+        background: label of the background, never present although its score counts; None without one.
+        top: how many of the best scores make the mean, at least 1.
+        most: how many classes are present at most, the background included if it is one of them.
+
+    Returns:
+        Whether each class is present. bool [C]
+
+    Raises:
+        InputError: a score is not a number.
+    """
+    import torch
+
+    if not class_score.isfinite().all():
+        raise InputError("holds NaN or infinity; expected numbers.", place="class_score")
+    best = class_score.float().sort(descending=True, stable=True)
+    labels, below = best.indices[:top], best.values[:top] - best.values[:1]
+    # Measured from the best score: of equal scores the mean is then exact.
+    threshold = below.mean() + DEVIATIONS * (below.std() if len(below) > 1 else 0)
+    present = torch.zeros_like(class_score, dtype=torch.bool)
+    present[labels[:most][(below >= threshold)[:most]]] = True
+    if background is not None:
+        present[background] = False
+    return present
+
+
+def mask_classes(maps: Tensor, present: Tensor, image: Tensor, side: int = 288) -> Tensor:
+    """Where each class that is present is.
+
+    Args:
+        maps: of all classes; only their shape matters, not their range. [C,h,w]
+        present: classes to be masked. bool [C]
+        image: RGB in 0..1. [3,H,W]
+        side: of the square to which image and maps are resized for the CRF.
+
+    Returns:
+        A mask per class, empty for those that are not present. bool [C,H,W]
+
+    Raises:
+        InputError: maps or image hold something that is not a number.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    height, width = image.shape[1:]
+    masks = torch.zeros(len(maps), height, width, dtype=torch.bool, device=maps.device)
+    if not present.any():
+        return masks
+    preset = CRF_PRESETS["simseg"]
+    square = interpolate(image[None].float(), size=(side, side), mode="bilinear", antialias=True, align_corners=False)[
+        0
+    ]
+    crf = DenseCrf((square.to(maps.device).clamp(0, 1) * 255).round(), preset.gaussian, preset.bilateral)
+    for labels in present.nonzero()[:, 0].split(CLASSES_AT_ONCE):
+        stretched = interpolate(_stretch(maps[labels].float())[None], size=(side, side), mode="nearest")[0]
+        refined = crf.infer(torch.stack([1 - stretched, stretched], dim=1), preset.steps)  # [N,2,side,side]
+        closed = close_masks(refined[:, 1] > refined[:, 0])
+        masks[labels] = interpolate(closed[None].float(), size=(height, width), mode="nearest")[0].bool()
+    return masks
+
+
+def close_masks(masks: Tensor, side: int = 7) -> Tensor:
+    """Fill gaps narrower than a square: dilate once, then erode once.
+
+    Args:
+        masks: what is outside of them neither grows into them nor eats away at them. bool [N,H,W]
+        side: of the square, odd.
+    """
+    from torch.nn.functional import max_pool2d
+
+    grown = max_pool2d(masks[:, None].float(), side, stride=1, padding=side // 2)
+    return max_pool2d(1 - grown, side, stride=1, padding=side // 2)[:, 0] == 0
+
+
+def paint(masks: Tensor, class_score: Tensor) -> Tensor:
+    """The class with the best score among those whose mask holds a pixel; of equals the first.
+
+    Args:
+        masks: of all classes. bool [C,H,W]
+        class_score: those of 0 and less are never painted. [C]
+
+    Returns:
+        Labels, `UNKNOWN` where nothing is painted. int64 [H,W]
+    """
+    import torch
+
+    labels = torch.full(masks.shape[1:], UNKNOWN, dtype=torch.int64, device=masks.device)
+    order = class_score.sort(descending=True, stable=True).indices
+    # From the worst to the best, so that the best is painted last.
+    for label in order[class_score[order] > 0].flip(0).tolist():
+        labels[masks[label]] = label
+    return labels
+
+
+def _stretch(maps: Tensor) -> Tensor:
+    """Each map to 0..1; one that is the same everywhere to 0. [N,h,w] -> [N,h,w]"""
+    lowest = maps.amin((1, 2), keepdim=True)
+    span = maps.amax((1, 2), keepdim=True) - lowest
+    return (maps - lowest) / span.where(span != 0, span.new_ones(()))
