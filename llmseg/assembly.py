@@ -1,102 +1,205 @@
 """`ScoreMaps` -> `ClassMaps`: the maps of a class's phrases become one map.
 
-With z_j the score of phrase j, g the image vector and n phrases in the class:
+With z_j the score of phrase j, g the image vector, n phrases in the class, p the softmax over all phrases:
 
-    off     z_name
-    paper   sum_j softmax_j(g.t_j / T) z_j
-    blend   a z_name + (1 - a) sum_j softmax_j(g.t_j / T) z_j
-    lme     T (log sum_j exp(z_j / T) - log n)
-    max     max_j z_j
+    off          z_name
+    paper        sum_j softmax_j(g.t_j / T) z_j
+    blend        a z_name + (1 - a) sum_j softmax_j(g.t_j / T) z_j
+    lme          T (log sum_j exp(z_j / T) - log n)
+    topk         mean of the two largest z_j
+    max          max_j z_j
+    softmax_max  max_j p_j
+    softmax_sum  sum_j p_j
+    chils        max_j p_j times the class name's probability among the class names
+    vote         p_j of the best phrase of all for its class, 0 for all others
 
-On the patch grid, so cheap; exact for the linear modes, while max and resizing do not commute.
-In none of them does a phrase of one class change the map of another.
+Up to `max`, no phrase of one class changes the map of another, and values are scores; then come probabilities. On
+the patch grid all but the linear modes (off, paper, blend) are approximate: maximum and enlarging do not commute.
+A phrase of weight w counts as w phrases: as a share in paper, blend and lme, else by log(w) on its logit.
 
-Not here: labels (`labels`), refinement (`refinement`). Sources: `paper` arXiv:2404.00701, its released
-evaluator; `max` as in SCLIP (arXiv:2312.01597), before the softmax; `blend` after ITACLIP's mix
-(arXiv:2411.12044); `lme` is count-neutral and lies between mean (T large) and max (T near 0).
+Not here: labels (`labels`), refinement (`refinement`). Sources: `paper` arXiv:2404.00701, its released evaluator;
+`softmax_max` SCLIP (arXiv:2312.01597), grouped instead of its one-hot product; `blend` after ITACLIP's mix
+(arXiv:2411.12044); `chils` and `vote` CHiLS (arXiv:2302.02551); `lme` lies between mean (T large) and max (T small).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from .class_maps import ClassMaps, HeldMaps
 from .defaults import EngineDefaults
 from .errors import InputError, lookup
-from .options import AUTO, AUTO_NUMBER, MODE_TEMPERATURE
+from .options import AUTO, AUTO_NUMBER, GATE, MODE_TEMPERATURE
+from .painting import present_classes
+from .sampling import Box, tile_boxes
 from .scores import ScoreMaps
-from .types import ClassMaps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ASSEMBLERS", "Phrases", "assemble_classes"]
+__all__ = ["ASSEMBLERS", "AssembledMaps", "Assembler", "PhraseTile", "assemble_classes"]
+
+BEST_PHRASES = 2  # of `topk`
+MOST_HELD = 2**26  # numbers of patch-grid maps that are kept for the next stage: 256 MB
 
 
 @dataclass(frozen=True)
-class Phrases:
-    """What an assembler sees of one image.
+class PhraseTile:
+    """What an assembler sees: one tile of one image.
 
     Args:
-        scores: cosine of every phrase with every patch. [K,h,w]
-        name_scores: the same for the class names. [C,h,w]
-        relevance: cosine of every phrase with the whole image. [K]
-        class_index: class of each phrase. [K]
+        maps: all scores.
+        image, box: which tile.
         temperature: T above.
         name_weight: a above.
     """
 
-    scores: Tensor
-    name_scores: Tensor
-    relevance: Tensor
-    class_index: Tensor
+    maps: ScoreMaps
+    image: int
+    box: Box
     temperature: float
     name_weight: float
 
-    def reduce(self, values: Tensor, how: str) -> Tensor:
-        """Reduce phrases to classes, `how` being sum or amax. [K,...] -> [C,...]"""
-        classes = len(self.name_scores)
-        start = values.new_full((classes, *values.shape[1:]), 0.0 if how == "sum" else float("-inf"))
-        if how == "sum":
-            return start.index_add(0, self.class_index, values)
-        index = self.class_index.view(-1, *[1] * (values.ndim - 1)).expand_as(values)
-        return start.scatter_reduce(0, index, values, how)
+    @property
+    def scores(self) -> Tensor:
+        """Cosine of every phrase in `maps.order`. [n,K,w]"""
+        return self.maps.tile(self.image, self.box)
+
+    @property
+    def name_scores(self) -> Tensor:
+        """Cosine of every class name. [n,C,w]"""
+        return self.maps.tile(self.image, self.box, names=True)
+
+    @property
+    def favoured(self) -> Tensor:
+        """Scores with the phrases' weights as an offset. [n,K,w]"""
+        weights = self.maps.order.weights
+        return self.scores if weights is None else self.scores + (weights.log() / self._logit_scale)[:, None]
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Softmax over all phrases. [n,K,w]"""
+        return (self.favoured * self._logit_scale).softmax(1)
+
+    @property
+    def name_probabilities(self) -> Tensor:
+        """Softmax over the class names. [n,C,w]"""
+        return (self.name_scores * self._logit_scale).softmax(1)
+
+    @property
+    def _logit_scale(self) -> float:
+        return self.maps.defaults.logit_scale
+
+    def merge(self, values: Tensor, how: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Reduce phrases to classes. [n,K,w] -> [n,C,w]"""
+        return self.maps.order.reduce(values, how, dim=1)
 
 
-def _off(phrases: Phrases) -> Tensor:
-    return phrases.name_scores
+def _off(tile: PhraseTile) -> Tensor:
+    return tile.name_scores
 
 
-def _paper(phrases: Phrases) -> Tensor:
-    best = phrases.reduce(phrases.relevance, "amax")[phrases.class_index]  # [K], taken out as in `_lme`
-    raised = ((phrases.relevance - best) / phrases.temperature).exp()
-    weights = raised / phrases.reduce(raised, "sum")[phrases.class_index]
-    return phrases.reduce(weights[:, None, None] * phrases.scores, "sum")
-
-
-def _blend(phrases: Phrases) -> Tensor:
-    share = phrases.name_weight
-    return share * phrases.name_scores + (1 - share) * _paper(phrases)
-
-
-def _lme(phrases: Phrases) -> Tensor:
+def _paper(tile: PhraseTile) -> Tensor:
     import torch
 
-    best = phrases.reduce(phrases.scores, "amax")  # [C,h,w], taken out so that exp cannot overflow
-    raised = ((phrases.scores - best[phrases.class_index]) / phrases.temperature).exp()
-    count = phrases.reduce(torch.ones_like(phrases.relevance), "sum")[:, None, None]
-    return best + phrases.temperature * (phrases.reduce(raised, "sum") / count).log()
+    order = tile.maps.order
+    logits = tile.maps.phrase_relevance(tile.image)[order.phrases] / tile.temperature  # [K]
+    if order.weights is not None:
+        logits = logits + order.weights.log()
+    shares = (logits - order.spread(order.reduce(logits, torch.logsumexp))).exp()
+    return tile.merge(tile.scores * shares[:, None], torch.sum)
 
 
-def _max(phrases: Phrases) -> Tensor:
-    return phrases.reduce(phrases.scores, "amax")
+def _blend(tile: PhraseTile) -> Tensor:
+    share = tile.name_weight
+    return share * tile.name_scores + (1 - share) * _paper(tile)
 
 
-ASSEMBLERS: Mapping[str, Callable[[Phrases], Tensor]] = MappingProxyType(
-    {"off": _off, "paper": _paper, "blend": _blend, "lme": _lme, "max": _max}
+def _lme(tile: PhraseTile) -> Tensor:
+    import torch
+
+    order, temperature = tile.maps.order, tile.temperature
+    weights = torch.ones_like(order.class_index, dtype=tile.scores.dtype) if order.weights is None else order.weights
+    logits = tile.scores / temperature + weights.log()[:, None]
+    return temperature * (tile.merge(logits, torch.logsumexp) - order.reduce(weights, torch.sum).log()[:, None])
+
+
+def _topk(tile: PhraseTile) -> Tensor:
+    return tile.merge(tile.favoured, lambda x, dim: x.topk(min(BEST_PHRASES, x.shape[dim]), dim).values.mean(dim))
+
+
+def _max(tile: PhraseTile) -> Tensor:
+    import torch
+
+    return tile.merge(tile.favoured, torch.amax)
+
+
+def _softmax_max(tile: PhraseTile) -> Tensor:
+    import torch
+
+    return tile.merge(tile.probabilities, torch.amax)
+
+
+def _softmax_sum(tile: PhraseTile) -> Tensor:
+    import torch
+
+    return tile.merge(tile.probabilities, torch.sum)
+
+
+def _chils(tile: PhraseTile) -> Tensor:
+    return _softmax_max(tile) * tile.name_probabilities
+
+
+def _vote(tile: PhraseTile) -> Tensor:
+    sure, best = tile.probabilities.max(1)
+    won = tile.maps.order.class_index[best][:, None]
+    shape = (len(sure), len(tile.maps.bank.classes.classes), sure.shape[1])
+    return sure.new_zeros(shape).scatter_(1, won, sure[:, None])
+
+
+class Assembler(NamedTuple):
+    """A mode: from a tile of phrases to one of classes, and whether those are probabilities."""
+
+    merge: Callable[[PhraseTile], Tensor]
+    probabilities: bool = False
+
+
+ASSEMBLERS: Mapping[str, Assembler] = MappingProxyType(
+    {
+        "off": Assembler(_off),
+        "paper": Assembler(_paper),
+        "blend": Assembler(_blend),
+        "lme": Assembler(_lme),
+        "topk": Assembler(_topk),
+        "max": Assembler(_max),
+        "softmax_max": Assembler(_softmax_max, True),
+        "softmax_sum": Assembler(_softmax_sum, True),
+        "chils": Assembler(_chils, True),
+        "vote": Assembler(_vote, True),
+    }
 )
+
+
+@dataclass(frozen=True)
+class AssembledMaps:
+    """Class maps made of phrase scores, on the grid of the scores, when asked for."""
+
+    scores: ScoreMaps
+    assembler: Assembler
+    temperature: float
+    name_weight: float
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """B, C, h, w."""
+        return len(self.scores), len(self.scores.bank.classes.classes), *self.scores.grid
+
+    def tile(self, image: int, box: Box) -> Tensor:
+        """Values of a tile. [n,C,w]"""
+        return self.assembler.merge(PhraseTile(self.scores, image, box, self.temperature, self.name_weight))
 
 
 def assemble_classes(
@@ -105,6 +208,7 @@ def assemble_classes(
     *,
     temperature: float = AUTO_NUMBER,
     name_weight: float = AUTO_NUMBER,
+    gate: str = "none",
 ) -> ClassMaps:
     """Merge phrase scores into one map per class.
 
@@ -113,42 +217,60 @@ def assemble_classes(
         mode: a name in `ASSEMBLERS`, or "auto".
         temperature: T of paper, blend and lme, above 0; -1 is the model's own.
         name_weight: a of blend, 0..1; -1 is the model's own.
+        gate: which classes may be in an image, a name in `options.GATE`.
 
     Raises:
-        UnknownNameError: no such mode.
+        UnknownNameError: no such mode or gate.
         InputError: a temperature of 0, a weight beyond 0..1 or a class without a phrase.
     """
-    import torch
-
     mode = scores.defaults.mode if mode == AUTO else mode
-    assemble = lookup(ASSEMBLERS, mode, place="mode")
+    assembler = lookup(ASSEMBLERS, mode, place="mode")
+    lookup(GATE.names, gate, place="gate")
     temperature, name_weight = _settle(scores.defaults, mode, temperature, name_weight)
     bank = scores.bank
     if len(bank.class_index.unique()) != len(bank.classes.classes):
         raise InputError("a class has no phrase; expected at least its name.", place="text_bank")
-    maps, winners = [], []
-    for image in range(len(scores)):
-        phrases = Phrases(
-            scores.phrase_scores(image),
-            scores.name_scores(image),
-            scores.phrase_relevance(image),
-            bank.class_index,
-            temperature,
-            name_weight,
-        )
-        maps.append(assemble(phrases))
-        winners.append(torch.full_like(maps[-1], -1, dtype=torch.int64) if mode == "off" else _winners(phrases))
-    return ClassMaps(
-        maps=torch.stack(maps),
-        winning_phrase=torch.stack(winners),
-        class_score=scores.class_score(),
+    lazy = ClassMaps(
+        source=AssembledMaps(scores, assembler, temperature, name_weight),
         classes=bank.classes,
         phrases=bank.phrases,
         size=scores.size,
         logit_scale=scores.defaults.logit_scale,
         mode=mode,
         refiner=scores.defaults.refiner,
+        scores=scores,
+        probabilities=assembler.probabilities,
+        present=_find_present(scores) if gate == "simseg" else None,
     )
+    held = not scores.exact and _numbers(lazy.source.shape) <= MOST_HELD
+    return replace(lazy, source=_hold(lazy)) if held else lazy
+
+
+def _find_present(scores: ScoreMaps) -> Tensor:
+    import torch
+
+    background = scores.bank.classes.background
+    return torch.stack([present_classes(score, background) for score in scores.class_score])
+
+
+def _numbers(shape: tuple[int, int, int, int]) -> int:
+    return shape[0] * shape[1] * shape[2] * shape[3]
+
+
+def _hold(lazy: ClassMaps) -> HeldMaps:
+    """All values, made tile by tile: there may be many more phrases than classes."""
+    import torch
+
+    images, classes, height, width = lazy.source.shape
+    maps = None
+    for image in range(images):
+        for box in tile_boxes((height, width), len(lazy.phrases)):
+            tile = lazy.source.tile(image, box).transpose(0, 1)
+            if maps is None:
+                maps = torch.empty(images, classes, height, width, dtype=tile.dtype, device=tile.device)
+            maps[image, :, box.rows, box.columns] = tile
+    assert maps is not None
+    return HeldMaps(maps)
 
 
 def _settle(defaults: EngineDefaults, mode: str, temperature: float, name_weight: float) -> tuple[float, float]:
@@ -161,14 +283,3 @@ def _settle(defaults: EngineDefaults, mode: str, temperature: float, name_weight
     if not 0 <= name_weight <= 1:
         raise InputError(f"{name_weight!r}; expected 0 to 1, or -1 for the model's own.", place="name_weight")
     return temperature, name_weight
-
-
-def _winners(phrases: Phrases) -> Tensor:
-    """Index of the best phrase within each class at each patch; the first one of equals. [C,h,w]"""
-    import torch
-
-    best = phrases.reduce(phrases.scores, "amax")[phrases.class_index]  # [K,h,w]
-    numbers = torch.arange(len(phrases.scores), device=best.device)[:, None, None]
-    # As floats, which have an infinity: exact up to 16 million phrases. Not float64, which Apple's GPUs lack.
-    candidates = torch.where(phrases.scores == best, -numbers.to(torch.float32), float("-inf"))
-    return (-phrases.reduce(candidates, "amax")).long()

@@ -1,35 +1,35 @@
-"""`ClassMaps` -> `LabelMap`: upsample, decide, and say how sure.
+"""`ClassMaps` -> `LabelMap`: enlarge, decide, and say how sure.
 
 Not here: drawing (`rendering`), files (`files`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .class_maps import ClassMaps
 from .errors import InputError
 from .palette import make_palette
-from .types import UNKNOWN, ClassMaps, LabelMap
+from .sampling import Box, Sampler, enlarge_axis, tile_boxes
+from .types import UNKNOWN, LabelMap
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["label_phrases", "label_pixels"]
 
-NUMBERS_PER_BAND = 2**22  # 16 MB in float32, a few times over
-
 
 def label_pixels(maps: ClassMaps, *, threshold: float = 0.0, min_area: float = 0.0) -> LabelMap:
     """Give every pixel its most likely class.
 
-    Scores are upsampled (bilinear), scaled by the logit scale and put through a softmax over the
-    classes, so that probabilities do not depend on the number of phrases. A class that covers less
-    than `min_area` of an image is given up there, its pixels go to their next best class. Then
-    pixels less sure than `threshold` become background if there is such a class, else unknown.
+    Scores are enlarged (bilinear), scaled by the logit scale and put through a softmax over the classes, so that
+    probabilities do not depend on the number of phrases; maps that are probabilities already are taken as they are.
+    A class that covers less than `min_area` of an image is given up there, its pixels go to their next best class.
+    Then pixels less sure than `threshold`, pixels that no class claims, and those of classes that only stand in for
+    everything else become background if there is such a class, else unknown.
 
     Args:
-        maps: one score map per class.
+        maps: one map per class.
         threshold: least probability, 0..1.
         min_area: least share of the image, 0..1.
 
@@ -44,23 +44,19 @@ def label_pixels(maps: ClassMaps, *, threshold: float = 0.0, min_area: float = 0
     for place, value in (("threshold", threshold), ("min_area", min_area)):
         if not 0 <= value <= 1:
             raise InputError(f"{value!r}; expected a number from 0 to 1.", place=place)
-    background = maps.classes.background
-    labels, confidences, phrases = [], [], []
-    for image in range(len(maps.maps)):
-        label, confidence = _decide(maps.maps[image] * maps.logit_scale, maps.size, min_area)
-        phrase = _phrase_at(maps.winning_phrase[image], label)
-        unsure = confidence < threshold
-        label[unsure] = UNKNOWN if background is None else background
-        phrase[unsure] = -1
-        labels.append(label)
-        confidences.append(confidence)
-        phrases.append(phrase)
+    shown = maps.classes.shown
+    decided = [_decide_image(maps, image, min_area) for image in range(len(maps))]
+    labels, confidence, phrase = (torch.stack(each) for each in zip(*decided, strict=True))
+    nobody = (confidence < threshold) | (confidence <= 0) | (labels >= len(shown.classes))
+    background = shown.background
+    labels[nobody] = UNKNOWN if background is None else background
+    phrase[nobody] = -1
     return LabelMap(
-        labels=torch.stack(labels),
-        names=maps.classes.names,
-        palette=make_palette(len(maps.classes.classes)),
-        confidence=torch.stack(confidences),
-        winning_phrase=torch.stack(phrases),
+        labels=labels,
+        names=shown.names,
+        palette=make_palette(len(shown.classes)),
+        confidence=confidence,
+        winning_phrase=phrase,
         phrases=maps.phrases,
     )
 
@@ -95,62 +91,71 @@ def _tell(result: LabelMap, label: int, phrase: int) -> str:
     return class_name if own else f"{class_name}: {result.phrases[phrase]}"
 
 
-def _decide(logits: Tensor, size: tuple[int, int], min_area: float) -> tuple[Tensor, Tensor]:
-    """Most likely class of each pixel, small classes given up. [C,h,w] -> two [H,W]"""
-    label, confidence = _most_likely(logits, size, None)
+def _decide_image(maps: ClassMaps, image: int, min_area: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Most likely class of each pixel, its probability and its best phrase; small classes given up. three [H,W]"""
+    decided = _decide_tiles(maps, image, None)
     if min_area > 0:
-        area = label.flatten().bincount(minlength=len(logits)) / label.numel()
+        label = decided[0]
+        area = label.flatten().bincount(minlength=len(maps.classes.classes)) / label.numel()
         small = (area > 0) & (area < min_area)
         if small.any() and not small[area > 0].all():
-            label, confidence = _most_likely(logits, size, small)
-    return label, confidence
+            decided = _decide_tiles(maps, image, small)
+    return decided
 
 
-def _most_likely(logits: Tensor, size: tuple[int, int], given_up: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Argmax and maximum of the softmax over upsampled logits, without those of [C] given up. two [H,W]
-
-    In bands of rows, so that no tensor [C,H,W] is ever made.
-    """
+def _decide_tiles(maps: ClassMaps, image: int, given_up: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The same without classes [C] given up; tile by tile, so that no tensor [C,H,W] is ever made. three [H,W]"""
     import torch
 
-    rows_per_band = max(1, NUMBERS_PER_BAND // (len(logits) * size[1]))
-    labels, confidences = [], []
-    for band in _upsampled_bands(logits, size, rows_per_band):
-        probabilities = band.softmax(0)
-        if given_up is not None:
-            probabilities = probabilities.masked_fill(given_up[:, None, None], 0.0)
-        confidence, label = probabilities.max(0)
-        labels.append(label)
-        confidences.append(confidence)
-    return torch.cat(labels), torch.cat(confidences)
+    exact = maps.grid == maps.size
+    sampler = Sampler() if exact else Sampler(*map(enlarge_axis, maps.size, maps.grid))
+    channels = [len(maps.classes.classes)]
+    if maps.scores is not None:
+        channels += [int(maps.scores.order.count.max()), len(maps.phrases) if exact else 1]
+    decided: tuple[Tensor, ...] = ()
+    for box in tile_boxes(maps.size, max(channels)):
+        values = sampler.sample(maps.source.tile(image, sampler.cells(box)), box)
+        likely, label = _most_likely(maps, image, values, given_up)
+        found = (label, likely, _winning_phrase(maps, image, box, label))
+        if not decided:
+            decided = tuple(torch.empty(maps.size, dtype=each.dtype, device=each.device) for each in found)
+        for whole, part in zip(decided, found, strict=True):
+            whole[box.rows, box.columns] = part
+    label, likely, phrase = decided
+    return label, likely, phrase
 
 
-def _upsampled_bands(maps: Tensor, size: tuple[int, int], rows_per_band: int) -> Iterator[Tensor]:
-    """Bilinear upsampling, a band of rows at a time. [C,h,w] -> [C,rows,W] each
+def _most_likely(maps: ClassMaps, image: int, values: Tensor, given_up: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Largest probability of each point, and its class. [n,C,w] -> two [n,w]"""
+    if not maps.probabilities:
+        values = values * maps.logit_scale
+    never = 0.0 if maps.probabilities else float("-inf")
+    if maps.present is not None:
+        values = values.masked_fill(~maps.present[image][:, None], never)
+    total = None if maps.probabilities else values.logsumexp(1)
+    if given_up is not None:
+        values = values.masked_fill(given_up[:, None], never)
+    largest, label = values.max(1)
+    return (largest if total is None else (largest - total).exp().nan_to_num(0.0)), label
 
-    The same numbers as `interpolate(mode="bilinear", align_corners=False)`: first the columns by
-    that very function, then between two rows of the result.
-    """
+
+def _winning_phrase(maps: ClassMaps, image: int, box: Box, label: Tensor) -> Tensor:
+    """Best phrase of the decided class at each point, the first of equals; -1 for the class name itself. [n,w]"""
     import torch
-    from torch.nn.functional import interpolate
 
-    height = maps.shape[1]
-    wide = interpolate(maps[None], size=(height, size[1]), mode="bilinear", align_corners=False)[0]  # [C,h,W]
-    centres = (torch.arange(size[0], device=maps.device) + 0.5) * height / size[0] - 0.5
-    centres = centres.clamp(0, height - 1)
-    above = centres.long()
-    below = (above + 1).clamp(max=height - 1)
-    share = (centres - above).to(maps)[:, None]  # [H,1]
-    for start in range(0, size[0], rows_per_band):
-        band = slice(start, start + rows_per_band)
-        yield torch.lerp(wide[:, above[band]], wide[:, below[band]], share[band])
-
-
-def _phrase_at(winning_phrase: Tensor, label: Tensor) -> Tensor:
-    """The phrase that won the decided class at the patch under each pixel. [C,h,w], [H,W] -> [H,W]"""
-    import torch
-
-    height, width = winning_phrase.shape[1:]
-    rows = torch.arange(label.shape[0], device=label.device) * height // label.shape[0]
-    columns = torch.arange(label.shape[1], device=label.device) * width // label.shape[1]
-    return winning_phrase[label, rows[:, None], columns[None, :]]
+    if maps.scores is None or maps.mode == "off":
+        return torch.full_like(label, -1)
+    order = maps.scores.order
+    cells = [
+        torch.arange(points.start, points.stop, device=label.device) * count // length
+        for points, count, length in zip(box, maps.scores.grid, maps.size, strict=True)
+    ]
+    around = Box(*(slice(int(places[0]), int(places[-1]) + 1) for places in cells))
+    scores = maps.scores.tile(image, around)  # [r,K,q]
+    rows, columns = (places - places[0] for places in cells)
+    numbers = torch.arange(int(order.count.max()), device=label.device)[:, None]  # [m,1]
+    candidates = order.first[label][:, None] + numbers  # [n,m,w]
+    inside = numbers < order.count[label][:, None]
+    found = scores[rows[:, None, None], candidates.clamp(max=scores.shape[1] - 1), columns]
+    best = found.masked_fill(~inside, float("-inf")).argmax(1)
+    return order.phrases[order.first[label] + best]

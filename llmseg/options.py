@@ -19,8 +19,12 @@ __all__ = [
     "AUTO",
     "AUTO_NUMBER",
     "COUNT",
+    "CUSTOM",
+    "DTYPE",
+    "GATE",
     "INCLUDE_NAMES",
     "KIND",
+    "LAYOUT",
     "LIBRARY",
     "MIN_AREA",
     "MODE",
@@ -35,6 +39,7 @@ __all__ = [
     "RESIZE",
     "SCALES",
     "SCENE",
+    "SCORING",
     "SENTENCES",
     "STRIDE",
     "TEMPERATURE",
@@ -47,6 +52,7 @@ __all__ = [
 
 AUTO = "auto"  # a choice left to the model's own defaults
 AUTO_NUMBER = -1  # the same for a number
+CUSTOM = "custom"  # a choice that a person spells out elsewhere
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,39 @@ def _table(**names: str) -> Mapping[str, str]:
 ATTENTION = Choice(
     _table(
         vanilla="the last block as trained",
+        maskclip="every patch keeps its own value (arXiv:2112.01071)",
+        surgery="value-value attention of the last six blocks, added up (CLIP Surgery, arXiv:2304.05653)",
+        gem="self-self attention by direction, last six blocks (arXiv:2312.00878)",
+        sclip="query-query plus key-key attention (arXiv:2312.01597)",
+        clearclip="query-query attention, no residual, no FFN (arXiv:2407.12442)",
         naclip="key-key attention with a Gaussian neighbourhood, no residual, no FFN (arXiv:2404.08181)",
+        itaclip="self-self attention mixed with that of three earlier blocks (arXiv:2411.12044)",
+        scclip="outliers mended, patches smoothed by earlier features (arXiv:2411.15869)",
+        resclip="naclip with earlier blocks' maps and a second look at what the first saw (arXiv:2411.15851)",
+        stitched="naclip over the patches of all windows at once (after OV-Stitcher, CVPR 2026 Findings)",
     ),
     default=AUTO,
     tooltip="How the last block of the image tower mixes patches.",
+    auto=True,
+)
+
+LAYOUT = Choice(
+    _table(
+        grid="the image is resized to whole patches and windows lie on the patch grid",
+        published="proportions kept to the pixel and windows anywhere, as in published evaluations; scored exactly",
+    ),
+    default=AUTO,
+    tooltip="How the image is resized and cut into windows.",
+    auto=True,
+)
+
+SCORING = Choice(
+    _table(
+        fast="phrases are merged patch by patch, then class maps are enlarged",
+        exact="the published order: scores are enlarged, then merged at every pixel",
+    ),
+    default=AUTO,
+    tooltip="Where phrases compete: on the patch grid or at every pixel.",
     auto=True,
 )
 
@@ -109,11 +144,25 @@ MODE = Choice(
         paper="image-conditioned mean of the phrase maps (arXiv:2404.00701)",
         blend="class name and image-conditioned mean of the phrases, mixed by name_weight",
         lme="log-mean-exp over the phrases: between mean and max, does not favour long lists",
+        topk="mean of the two best phrases at each patch",
         max="the best phrase at each patch; favours long lists",
+        softmax_max="the best phrase's probability among all phrases (SCLIP, NACLIP); long lists weaken all others",
+        softmax_sum="probability that any phrase of the class is right; favours long lists",
+        chils="phrase probability times class-name probability, the best one counts (arXiv:2302.02551)",
+        vote="the best phrase of all takes the patch for its class",
     ),
     default=AUTO,
     tooltip="How the maps of a class's phrases become one map.",
     auto=True,
+)
+
+GATE = Choice(
+    _table(
+        none="every class may be painted",
+        simseg="at most five classes, whose names stand out for the whole image (arXiv:2404.00701)",
+    ),
+    default="none",
+    tooltip="Which classes may be in an image at all.",
 )
 
 # Temperature of a mode where neither the person nor the model's defaults name one.
@@ -125,6 +174,9 @@ TEMPLATES = Choice(
         single="'a photo of a {}.'",
         captions6="six caption-like frames, with and without article",
         short7="the seven frames that CLIP's authors found to do nearly as well as eighty",
+        openai80="the eighty frames of CLIP's authors for ImageNet, and of SimSeg; eleven times the work of short7",
+        surgery85="openai80 and five frames of a thing in a scene (CLIP Surgery, arXiv:2304.05653)",
+        custom="frames of your own, in custom_templates",
     ),
     default=AUTO,
     tooltip="The sentences in which a phrase is shown to the text tower; their embeddings are averaged.",
@@ -232,11 +284,24 @@ ACTIVATION = Choice(
 
 REFINER = Choice(
     _table(
-        none="class maps as they are",
-        bilateral="joint bilateral upsampling: maps keep to the edges of the picture (Kopf et al. 2007)",
+        none="maps as they are",
+        bilateral="joint bilateral upsampling: class maps keep to the edges of the picture (Kopf et al. 2007)",
+        pamr="maps flow between pixels of like colour (arXiv:2005.08104); score maps, as published, or class maps",
+        simseg="each class by itself: stretched, dense CRF, closed, painted by its name's score (arXiv:2404.00701)",
     ),
     default=AUTO,
-    tooltip="How class maps are sharpened by the picture.",
+    tooltip="How maps are sharpened by the picture.",
+    auto=True,
+)
+
+DTYPE = Choice(
+    _table(
+        float32="exact",
+        float16="half the memory and more speed on GPUs; no gain on most processors",
+        bfloat16="as float16 with fewer digits and a wider range",
+    ),
+    default=AUTO,
+    tooltip="Number format of the image tower.",
     auto=True,
 )
 

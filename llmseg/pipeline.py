@@ -23,7 +23,7 @@ from .labels import label_pixels
 from .names import parse_names
 from .options import AUTO, AUTO_NUMBER
 from .patch_features import build_patch_features
-from .refinement import refine_maps
+from .refinement import SCORE_REFINERS, refine_maps, refine_scores
 from .scores import score_image
 from .text_bank import build_text_bank
 from .types import Expansion, LabelMap
@@ -51,7 +51,10 @@ class SegmentOptions:
     stride: int = AUTO_NUMBER
     resize: int = AUTO_NUMBER
     scales: str = AUTO
+    layout: str = AUTO
+    scoring: str = AUTO
     mode: str = AUTO
+    gate: str = "none"
     temperature: float = AUTO_NUMBER
     name_weight: float = AUTO_NUMBER
     refiner: str = AUTO
@@ -103,11 +106,17 @@ def segment(
         stride=options.stride,
         resize=options.resize,
         scales=options.scales,
+        layout=options.layout,
+        text_bank=bank,
         on_batch=on_batch,
     )
-    scores = score_image(features, bank)
-    maps = assemble_classes(scores, options.mode, temperature=options.temperature, name_weight=options.name_weight)
-    maps = refine_maps(maps, images, options.refiner)
+    scores = score_image(features, bank, options.scoring)
+    early = options.refiner in SCORE_REFINERS  # as published, before phrases are merged
+    scores = refine_scores(scores, images, options.refiner) if early else scores
+    maps = assemble_classes(
+        scores, options.mode, temperature=options.temperature, name_weight=options.name_weight, gate=options.gate
+    )
+    maps = maps if early else refine_maps(maps, images, options.refiner)
     return label_pixels(maps, threshold=options.threshold, min_area=options.min_area)
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from llmseg.encoder import Encoder
 from llmseg.examples import load_example, tell_limits
 from llmseg.files import image_to_tensor
-from llmseg.options import ACTIVATION, ATTENTION, AUTO, RESIZE, SCALES, SCENE, STRIDE, WINDOW
+from llmseg.options import ACTIVATION, ATTENTION, AUTO, DTYPE, LAYOUT, RESIZE, SCALES, SCENE, STRIDE, WINDOW
 from llmseg.patch_features import build_patch_features
-from llmseg.types import PatchFeatures
+from llmseg.types import PatchFeatures, TextBank
 
 from . import progress
 from .models import check_model, model_input, model_stamp, open_encoder
-from .sockets import ENCODER, PATCH_FEATURES, choice, integer, socket, to_image, to_images
+from .sockets import ENCODER, PATCH_FEATURES, TEXT_BANK, choice, integer, socket, to_image, to_images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,18 +53,21 @@ class LLMSegLoadEncoder:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"model": model_input(), "activation": choice(ACTIVATION)}}
+        return {
+            "required": {"model": model_input(), "activation": choice(ACTIVATION)},
+            "optional": {"dtype": choice(DTYPE)},
+        }
 
     @classmethod
     def VALIDATE_INPUTS(cls, model: str | None) -> bool | str:
         return check_model(model)
 
     @classmethod
-    def IS_CHANGED(cls, model: str | None, activation: str | None) -> int:
+    def IS_CHANGED(cls, model: str | None, activation: str | None, dtype: str | None = AUTO) -> int:
         return model_stamp(model)
 
-    def execute(self, model: str, activation: str) -> tuple[Encoder]:
-        return (open_encoder(model, activation),)
+    def execute(self, model: str, activation: str, dtype: str = AUTO) -> tuple[Encoder]:
+        return (open_encoder(model, activation, dtype),)
 
 
 class LLMSegEncodeImage:
@@ -89,7 +92,11 @@ class LLMSegEncodeImage:
                 "resize": integer(RESIZE),
             },
             # Optional, so that files from before it was there still run.
-            "optional": {"scales": choice(SCALES)},
+            "optional": {
+                "scales": choice(SCALES),
+                "layout": choice(LAYOUT),
+                "text_bank": socket(TEXT_BANK, "The encoded phrases; only attention 'resclip' looks at them."),
+            },
         }
 
     def execute(
@@ -101,6 +108,8 @@ class LLMSegEncodeImage:
         stride: int,
         resize: int,
         scales: str = AUTO,
+        layout: str = AUTO,
+        text_bank: TextBank | None = None,
     ) -> tuple[PatchFeatures]:
         images = to_images(image)
         tell_limits(encoder, images)
@@ -113,6 +122,8 @@ class LLMSegEncodeImage:
                 stride=stride,
                 resize=resize,
                 scales=scales,
+                layout=layout,
+                text_bank=text_bank,
                 on_batch=progress.report_steps(),
             ),
         )

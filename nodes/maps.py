@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmseg.assembly import assemble_classes
+from llmseg.class_maps import ClassMaps
 from llmseg.labels import label_pixels
-from llmseg.options import MIN_AREA, MODE, NAME_WEIGHT, REFINER, TEMPERATURE, THRESHOLD
-from llmseg.refinement import refine_maps
+from llmseg.options import AUTO, GATE, MIN_AREA, MODE, NAME_WEIGHT, REFINER, SCORING, TEMPERATURE, THRESHOLD
+from llmseg.refinement import refine
 from llmseg.scores import ScoreMaps, score_image
-from llmseg.types import ClassMaps, LabelMap, PatchFeatures, TextBank
+from llmseg.types import LabelMap, PatchFeatures, TextBank
 
 from .sockets import (
     CLASS_MAPS,
@@ -22,6 +23,7 @@ from .sockets import (
     TEXT_BANK,
     choice,
     decimal,
+    expect,
     socket,
     to_images,
     to_mask,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CATEGORY = "llmseg/maps"
+EITHER_MAPS = f"{CLASS_MAPS},{SCORE_MAPS}"
 
 
 class LLMSegScore:
@@ -49,11 +52,13 @@ class LLMSegScore:
             "required": {
                 "patch_features": socket(PATCH_FEATURES, "The encoded image."),
                 "text_bank": socket(TEXT_BANK, "The encoded phrases, from the same CLIP."),
-            }
+            },
+            # Optional, here and below: files from before it was there still run.
+            "optional": {"scoring": choice(SCORING)},
         }
 
-    def execute(self, patch_features: PatchFeatures, text_bank: TextBank) -> tuple[ScoreMaps]:
-        return (score_image(patch_features, text_bank),)
+    def execute(self, patch_features: PatchFeatures, text_bank: TextBank, scoring: str = AUTO) -> tuple[ScoreMaps]:
+        return (score_image(patch_features, text_bank, scoring),)
 
 
 class LLMSegAssemble:
@@ -74,35 +79,39 @@ class LLMSegAssemble:
                 "mode": choice(MODE),
                 "temperature": decimal(TEMPERATURE),
                 "name_weight": decimal(NAME_WEIGHT),
-            }
+            },
+            "optional": {"gate": choice(GATE)},
         }
 
-    def execute(self, score_maps: ScoreMaps, mode: str, temperature: float, name_weight: float) -> tuple[ClassMaps]:
-        return (assemble_classes(score_maps, mode, temperature=temperature, name_weight=name_weight),)
+    def execute(
+        self, score_maps: ScoreMaps, mode: str, temperature: float, name_weight: float, gate: str = "none"
+    ) -> tuple[ClassMaps]:
+        scores = expect(score_maps, ScoreMaps, "score_maps")
+        return (assemble_classes(scores, mode, temperature=temperature, name_weight=name_weight, gate=gate),)
 
 
 class LLMSegRefine:
-    """Sharpens class maps along the edges of the picture."""
+    """Sharpens maps along the edges of the picture."""
 
-    DESCRIPTION = "Sharpens class maps by the picture they were made from."
+    DESCRIPTION = "Sharpens class maps, or score maps before they are merged, by the picture they were made from."
     CATEGORY = CATEGORY
-    RETURN_TYPES = (CLASS_MAPS,)
-    RETURN_NAMES = ("class_maps",)
-    OUTPUT_TOOLTIPS = ("One map per class, on a finer grid.",)
+    RETURN_TYPES = (EITHER_MAPS,)
+    RETURN_NAMES = ("maps",)
+    OUTPUT_TOOLTIPS = ("The same kind of maps, on a finer grid.",)
     FUNCTION = "execute"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "class_maps": socket(CLASS_MAPS, "One map per class."),
+                "class_maps": socket(EITHER_MAPS, "One map per class, or one per phrase from Score Patches."),
                 "image": socket("IMAGE", "The pictures that were encoded."),
                 "refiner": choice(REFINER),
             }
         }
 
-    def execute(self, class_maps: ClassMaps, image: Tensor, refiner: str) -> tuple[ClassMaps]:
-        return (refine_maps(class_maps, to_images(image), refiner),)
+    def execute(self, class_maps: ClassMaps | ScoreMaps, image: Tensor, refiner: str) -> tuple[ClassMaps | ScoreMaps]:
+        return (refine(class_maps, to_images(image), refiner),)
 
 
 class LLMSegLabel:
@@ -126,7 +135,8 @@ class LLMSegLabel:
         }
 
     def execute(self, class_maps: ClassMaps, threshold: float, min_area: float) -> tuple[LabelMap, Tensor]:
-        labels = label_pixels(class_maps, threshold=threshold, min_area=min_area)
+        maps = expect(class_maps, ClassMaps, "class_maps")
+        labels = label_pixels(maps, threshold=threshold, min_area=min_area)
         return labels, to_mask(labels.confidence)
 
 

@@ -41,9 +41,9 @@ def model_stamp(model: str | None) -> int:
     return Path(resolve_model(model)).stat().st_mtime_ns
 
 
-def open_encoder(model: str, activation: str = AUTO) -> Encoder:
+def open_encoder(model: str, activation: str = AUTO, dtype: str = AUTO) -> Encoder:
     """Load a model on the host's device."""
-    return load_encoder(resolve_model(model), device=host.torch_device(), activation=activation)
+    return load_encoder(resolve_model(model), device=host.torch_device(), activation=activation, dtype=dtype)
 
 
 def list_model_files() -> list[str]:

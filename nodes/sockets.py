@@ -5,7 +5,7 @@ Not here: any node.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmseg.errors import InputError
 from llmseg.options import Choice, Number
@@ -24,6 +24,7 @@ CLASS_MAPS = "LLMSEG_CLASS_MAPS"
 LABEL_MAP = "LLMSEG_LABEL_MAP"
 
 Input = tuple[Any, dict[str, Any]]
+T = TypeVar("T")
 
 
 def socket(kind: str, tooltip: str) -> Input:
@@ -61,6 +62,17 @@ def switch(default: bool, tooltip: str, *, advanced: bool = False) -> Input:
 def _advanced(wanted: bool) -> dict[str, bool]:
     """What makes a frontend fold an input away."""
     return {"advanced": True} if wanted else {}
+
+
+def expect(value: T, kind: type[T], place: str) -> T:
+    """A record that came over a socket of several types.
+
+    Raises:
+        InputError: it is another one.
+    """
+    if not isinstance(value, kind):
+        raise InputError(f"{type(value).__name__}; expected {kind.__name__}.", place=place)
+    return value
 
 
 def to_images(image: torch.Tensor) -> torch.Tensor:
