@@ -18,6 +18,7 @@ __all__ = ["cosines", "find_outliers", "mend_outliers", "smooth", "spread"]
 
 NEIGHBOURS = 30
 CONTAMINATION = 0.05  # share of tokens taken for outliers
+TIE = 1 + 1e-5
 
 
 def find_outliers(tokens: Tensor) -> Tensor:
@@ -40,7 +41,8 @@ def find_outliers(tokens: Tensor) -> Tensor:
     density = 1 / reach.clamp(min=1e-12)
     theirs = density.gather(1, near.indices[..., 1:].flatten(1)).view(*near.indices.shape[:2], count)
     factor = theirs.mean(-1) / density
-    return factor > factor.quantile(1 - CONTAMINATION, dim=1, keepdim=True)
+    # Where all others are neighbours, the two tokens farthest apart tie: rounding must not choose between them.
+    return factor > TIE * factor.quantile(1 - CONTAMINATION, dim=1, keepdim=True)
 
 
 def mend_outliers(tokens: Tensor, outliers: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
-from .attention import Borrowed, Calibration, Feedback, LastBlock, attend, attend_normalised, projections_read
+from .attention import Borrowed, Calibration, Feedback, LastBlock
 from .calibration import cosines, find_outliers, mend_outliers, smooth, spread
 from .feedback import label_affinity, patch_labels
+from .mixing import attend, attend_normalised, projections_read
 from .vit import Block, VisionTower
 
 __all__ = ["embed_patches", "finish_tokens", "run_to_last"]
@@ -31,7 +32,7 @@ def embed_patches(tower: VisionTower, images: Tensor, method: LastBlock, phrases
         phrases: unit vectors, for a method with feedback; without them it makes its first pass alone. [K,D]
 
     Returns:
-        In the precision of the tower. [B,h,w,D]
+        In float32. [B,h,w,D]
     """
     x, grid = tower.embed(images)
     if method.depth > 1:
@@ -60,7 +61,7 @@ def finish_tokens(tower: VisionTower, tokens: Tensor, grid: tuple[int, int], met
 
 
 def _finish(tower: VisionTower, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-    patches = tower.read_out(tokens[:, -grid[0] * grid[1] :])
+    patches = tower.read_out(tokens[:, -grid[0] * grid[1] :]).float()  # lengths need more digits than halves have
     out: Tensor = normalize(patches, dim=-1).unflatten(1, grid)
     return out
 
@@ -161,8 +162,8 @@ def _calibrated(
     tower: VisionTower, x: Tensor, grid: tuple[int, int], method: LastBlock, settings: Calibration
 ) -> Tensor:
     """SC-CLIP's end of the tower; CLS takes no part in the last attention. [B,P,width]"""
-    # The output of a block is the input of the next.
-    after = {n: _position(tower, n) + 1 for n in range(1, NUMBERED + 1)}
+    # The output of a block is the input of the next; a tower of one block has none before its last.
+    after = {n: min(_position(tower, n) + 1, len(tower.blocks) - 1) for n in range(1, NUMBERED + 1)}
     summed = sorted({after[n] for n in range(settings.summed[0], settings.summed[1] + 1)})
     inputs = _run(tower, x, {after[settings.middle], after[settings.early], *summed})
     x = inputs[len(tower.blocks) - 1]

@@ -17,7 +17,7 @@ from .encoder import Encoder
 from .errors import InputError, lookup
 from .options import AUTO, AUTO_NUMBER, LAYOUT
 from .types import Level, PatchFeatures, TextBank
-from .windows import GRID, WindowPlan, choose_window, plan_windows
+from .windows import GRID, MOST_WINDOW_PATCHES, WindowPlan, choose_window, plan_windows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,7 +142,7 @@ def _encode_level(
 
     stitched = ATTENTION[attention].stitched and plan.count > 1
     if stitched:
-        _refuse_unaligned(plan, encoder.patch_size)
+        _refuse_stitching(plan, encoder.patch_size)
 
     def encode(batch: Tensor) -> Tensor:
         return encoder.encode_tokens(batch) if stitched else encoder.encode_patches(batch, attention, phrases)
@@ -150,12 +150,17 @@ def _encode_level(
     parts = list(_encode_batches(encode, images, plan, tell))
     rows, columns = len(plan.tops), len(plan.lefts)
     encoded = torch.cat(parts).unflatten(0, (len(images), rows, columns))
-    if not stitched:
-        return Level(encoded, plan)
+    return _finish_stitched(encoder, encoded, plan, attention) if stitched else Level(encoded, plan)
+
+
+def _finish_stitched(encoder: Encoder, windows: Tensor, plan: WindowPlan, attention: str) -> Level:
+    """The last block over all windows of each image. [B,ny,nx,1+P,width] -> one window of the whole image"""
+    import torch
+
     grid = (plan.size[0] // encoder.patch_size, plan.size[1] // encoder.patch_size)
-    whole = WindowPlan(plan.size, plan.size, (0,), (0,), grid)
-    tokens = torch.stack([_stitch(windows, plan, whole.cells) for windows in encoded])
-    return Level(encoder.finish_tokens(tokens, whole.cells, attention)[:, None, None], whole)
+    # One image at a time: attention needs memory in the square of its patches.
+    features = [encoder.finish_tokens(_stitch(each, plan, grid)[None], grid, attention) for each in windows]
+    return Level(torch.cat(features)[:, None, None], WindowPlan(plan.size, plan.size, (0,), (0,), grid))
 
 
 def _encode_batches(
@@ -181,10 +186,15 @@ def _encode_batches(
         tell(len(batch))
 
 
-def _refuse_unaligned(plan: WindowPlan, patch: int) -> None:
+def _refuse_stitching(plan: WindowPlan, patch: int) -> None:
     if any(place % patch for place in (*plan.tops, *plan.lefts, *plan.size)):
         raise InputError(
             "windows lie between patches; expected layout 'grid' for an attention that stitches them.", place="layout"
+        )
+    if (patches := plan.size[0] * plan.size[1] // patch**2) > MOST_WINDOW_PATCHES:
+        raise InputError(
+            f"{patches} patches to stitch; expected at most {MOST_WINDOW_PATCHES}. Choose a smaller size.",
+            place="resize",
         )
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import Projections
 from .clip_config import ClipConfig, TowerConfig
 from .errors import ModelError
+from .mixing import Projections
 
 __all__ = ["Block", "Clip", "VisionTower", "build_clip"]
 

@@ -17,7 +17,7 @@ from .defaults import EngineDefaults
 from .errors import InputError
 from .options import AUTO_NUMBER
 
-__all__ = ["GRID", "PUBLISHED", "WindowPlan", "choose_window", "plan_windows", "starts"]
+__all__ = ["GRID", "MOST_WINDOW_PATCHES", "PUBLISHED", "WindowPlan", "choose_window", "plan_windows", "starts"]
 
 GRID, PUBLISHED = "grid", "published"
 MOST_PATCHES = 2**20  # of an image: 16,384 x 16,384 pixels in a ViT-B/16
@@ -92,9 +92,10 @@ def _check(pixels: int, patch: int, step: int, place: str) -> int:
     too_small = place == "window" and 0 < pixels < patch
     if pixels < 0 or pixels % step or too_small:
         near = max(1, round(pixels / patch)) * patch
-        raise InputError(
-            f"{pixels} pixels; expected a multiple of the model's patch size {patch}, such as {near}.", place=place
+        wanted = (
+            f"a multiple of the model's patch size {patch}, such as {near}" if step > 1 else f"0 or at least {patch}"
         )
+        raise InputError(f"{pixels} pixels; expected {wanted}.", place=place)
     return pixels
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import os
 import signal
 import sys
@@ -27,7 +28,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's `pytest &` s
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
+TESTS = itertools.count()
 PACKAGE = "llmseg_nodes"  # `import nodes` would mean ComfyUI's own module in the other host
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's own folder is not for tests: fixtures that outlive a test, and programs they start, get this one."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.getbasetemp() / "data"
+        patch.setenv("LLMSEG_DATA", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def own_data(session_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for every test, so that none finds what another one stored."""
+    folder = session_data / str(next(TESTS))
+    monkeypatch.setenv("LLMSEG_DATA", str(folder))
+    return folder
 
 
 def import_nodes(module: str = "") -> ModuleType:
@@ -127,13 +146,16 @@ def encoder() -> Encoder:
 
 
 @lru_cache(maxsize=8)
-def random_checkpoint(seed: int = 0, *, patch: int = 8, grid: int = 4, hidden: int = 4) -> dict[str, Tensor]:
-    """A random CLIP in OpenAI's layout: image tower 128 wide with 3 layers, text tower 64 wide with 2.
+def random_checkpoint(
+    seed: int = 0, *, patch: int = 8, grid: int = 4, hidden: int = 4, layers: int = 3
+) -> dict[str, Tensor]:
+    """A random CLIP in OpenAI's layout: image tower 128 wide, text tower 64 wide with 2 layers.
 
     Args:
         seed: of the numbers.
         patch, grid: pixels of a patch, patches along a side.
         hidden: inner width of an MLP over its outer width.
+        layers: of the image tower.
     """
     import torch
 
@@ -148,8 +170,8 @@ def random_checkpoint(seed: int = 0, *, patch: int = 8, grid: int = 4, hidden: i
         "logit_scale": (),
     }
     norms = {"visual.ln_pre": 128, "visual.ln_post": 128, "ln_final": 64}
-    for tower, width, layers in (("visual.transformer", 128, 3), ("transformer", 64, 2)):
-        for block in (f"{tower}.resblocks.{layer}" for layer in range(layers)):
+    for tower, width, depth in (("visual.transformer", 128, layers), ("transformer", 64, 2)):
+        for block in (f"{tower}.resblocks.{layer}" for layer in range(depth)):
             norms |= {f"{block}.ln_1": width, f"{block}.ln_2": width}
             linear = {"attn.in_proj_": (3 * width, width), "attn.out_proj.": (width, width)}
             linear |= {"mlp.c_fc.": (hidden * width, width), "mlp.c_proj.": (width, hidden * width)}

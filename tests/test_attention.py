@@ -1,57 +1,43 @@
-"""`attention`: every entry against a loop over images, heads and tokens."""
+"""`attention`: the table says what the papers do, and `attend` equals a loop over images, heads and tokens."""
 
 from __future__ import annotations
 
-import math
-
 import pytest
-import torch
 
-from llmseg import options
-from llmseg.attention import ATTENTION, attend_naclip, attend_vanilla, gaussian_window
+from llmseg import attention, options
+from llmseg.attention import ATTENTION
 
-GRID = (3, 4)
-
-
-def slow_vanilla_logit(q, k, i, j, grid):
-    return float(q[i] @ k[j]) / math.sqrt(q.shape[-1])
-
-
-def slow_naclip_logit(q, k, i, j, grid):
-    logit = float(k[i] @ k[j]) / math.sqrt(q.shape[-1])
-    if i == 0 or j == 0:
-        return logit
-    (y1, x1), (y2, x2) = divmod(i - 1, grid[1]), divmod(j - 1, grid[1])
-    return logit + math.exp(-((y1 - y2) ** 2 + (x1 - x2) ** 2) / (2 * 5.0**2))
-
-
-SLOW_LOGITS = {"vanilla": slow_vanilla_logit, "naclip": slow_naclip_logit}
-
-
-def slow_attend(name, q, k, v, grid):
-    """One query of one head of one image at a time."""
-    out = torch.zeros_like(v)
-    for image in range(q.shape[0]):
-        for head in range(q.shape[1]):
-            for i in range(q.shape[2]):
-                raised = [
-                    math.exp(SLOW_LOGITS[name](q[image, head], k[image, head], i, j, grid)) for j in range(q.shape[2])
-                ]
-                for j, value in enumerate(raised):
-                    out[image, head, i] += value / sum(raised) * v[image, head, j]
-    return out
+# pairs, residual, FFN, window
+KEPT = {
+    "vanilla": (("qk",), True, True, 0),
+    "maskclip": ((), True, True, 0),
+    "surgery": (("vv",), True, False, 0),
+    "gem": (("qq", "kk", "vv"), True, False, 0),
+    "sclip": (("qq", "kk"), True, True, 0),
+    "clearclip": (("qq",), False, False, 0),
+    "naclip": (("kk",), False, False, 5),
+    "itaclip": (("qq", "kk"), True, False, 0),
+    "scclip": (("kk",), False, False, 0),
+    "resclip": (("kk",), False, False, 5),
+    "stitched": (("kk",), False, False, 5),
+}
+NUMBERS = {
+    ("surgery", "depth"): 6,
+    ("gem", "depth"): 6,
+    ("gem", "normalised"): True,
+    ("itaclip", "borrowed"): attention.Borrowed((7, 8, 10), ("qq", "kk"), share=0.5, gain=1.0),
+    ("scclip", "calibration"): attention.Calibration(
+        middle=9, early=4, summed=(4, 10), least=0.4, sharpness=3.0, cls_share=0.3
+    ),
+    ("scclip", "weight"): 0.5,
+    ("resclip", "borrowed"): attention.Borrowed((6, 7, 8, 9), ("qk",), share=0.4, gain=2.0),
+    ("resclip", "feedback"): attention.Feedback(share=0.7, gain=1.8, threshold=0.11, logit_scale=40.0),
+    ("stitched", "stitched"): True,
+}
 
 
-def test_there_is_a_twin_of_every_entry():
-    assert set(SLOW_LOGITS) == set(ATTENTION) == set(options.ATTENTION.names)
-
-
-@pytest.mark.parametrize("name", ATTENTION)
-def test_entry_equals_a_loop_per_head(name):
-    generator = torch.Generator().manual_seed(1)
-    q, k, v = torch.randn(3, 2, 3, 1 + GRID[0] * GRID[1], 8, generator=generator, dtype=torch.float64)
-    got = ATTENTION[name].attend(q, k, v, GRID)
-    torch.testing.assert_close(got, slow_attend(name, q, k, v, GRID), atol=1e-7, rtol=0)
+def test_entries_are_the_listed_ones():
+    assert list(ATTENTION) == list(options.ATTENTION.names) == list(KEPT)
 
 
 @pytest.mark.parametrize("name", ATTENTION)
@@ -59,33 +45,21 @@ def test_entry_cites_its_paper(name):
     assert ATTENTION[name].source.startswith("arXiv:")
 
 
-def test_parts_kept_of_the_last_block():
-    kept = {name: (entry.residual, entry.ffn) for name, entry in ATTENTION.items()}
-    assert kept == {"vanilla": (True, True), "naclip": (False, False)}
+@pytest.mark.parametrize("name", ATTENTION)
+def test_parts_kept_of_the_last_block(name):
+    entry = ATTENTION[name]
+    assert (entry.pairs, entry.residual, entry.ffn, entry.window) == KEPT[name]
 
 
-def test_vanilla_by_hand():
-    q = torch.tensor([[[[0.0], [math.log(3)]]]])  # one head, one number wide
-    k = torch.tensor([[[[0.0], [1.0]]]])
-    v = torch.tensor([[[[0.0], [4.0]]]])
-    assert attend_vanilla(q, k, v, (1, 1)).flatten().tolist() == pytest.approx([2.0, 3.0])
+@pytest.mark.parametrize("field", ["depth", "normalised", "borrowed", "feedback", "calibration", "stitched"])
+def test_extra_branches_are_the_published_ones(field):
+    plain = attention.LastBlock((), residual=False, ffn=False, source="")
+    found = {name: getattr(entry, field) for name, entry in ATTENTION.items()}
+    assert {name: value for name, value in found.items() if value != getattr(plain, field)} == {
+        name: value for (name, its_field), value in NUMBERS.items() if its_field == field
+    }
 
 
-def test_naclip_by_hand_ignores_queries_and_prefers_neighbours():
-    zeros = torch.zeros(1, 1, 3, 1)
-    v = torch.tensor([[[[0.0], [1.0], [0.0]]]])
-    near, far = math.exp(1), math.exp(math.exp(-1 / 50))
-    wanted = [1 / 3, near / (1 + near + far), far / (1 + near + far)]
-    assert attend_naclip(zeros + 9, zeros, v, (1, 2)).flatten().tolist() == pytest.approx(wanted)
-
-
-@pytest.mark.parametrize(("grid", "sigma"), [((2, 5), 5.0), ((5, 2), 1.5), ((1, 1), 5.0)])
-def test_gaussian_window_equals_a_loop_over_pairs(grid, sigma):
-    cells = [(y, x) for y in range(grid[0]) for x in range(grid[1])]
-    wanted = [[math.exp(-((a - c) ** 2 + (b - d) ** 2) / (2 * sigma**2)) for c, d in cells] for a, b in cells]
-    torch.testing.assert_close(gaussian_window(grid, sigma), torch.tensor(wanted))
-
-
-def test_half_precision_stays_half():
-    q = torch.randn(1, 1, 5, 4, dtype=torch.bfloat16)
-    assert attend_naclip(q, q, q, (2, 2)).dtype == torch.bfloat16
+def test_only_gem_and_scclip_weigh_their_maps():
+    weights = {name: entry.weight for name, entry in ATTENTION.items() if entry.weight != 1}
+    assert weights == {"gem": 1 / 3, "scclip": 0.5}

@@ -1,4 +1,4 @@
-"""`patch_features`: windows in batches equal windows one by one; where windows lie."""
+"""`patch_features`: windows in batches equal windows one by one, as many at once as memory holds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import itertools
 
 import pytest
 import torch
+from slow_tower import SlowTower, slow_naclip_end
 from torch.nn.functional import interpolate
 
 from llmseg import patch_features
+from llmseg.attention import ATTENTION
+from llmseg.defaults import EngineDefaults
 from llmseg.encoder import load_encoder
-from llmseg.errors import InputError
-from llmseg.patch_features import SCALE_FACTORS, build_patch_features, window_boxes
+from llmseg.errors import InputError, UnknownNameError
+from llmseg.patch_features import SCALE_FACTORS, build_patch_features
+from llmseg.types import ClassList, ClassName, TextBank
+from llmseg.windows import plan_windows
+
+MEAN, SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @pytest.fixture(scope="module")
@@ -22,44 +29,20 @@ def images():
 @pytest.fixture
 def tiny(tiny_clip, saved_clip):
     """A random CLIP that nobody calibrated: window 224, stride 112, short side 336."""
-    return lambda patch: load_encoder(str(saved_clip(tiny_clip(patch=patch, grid=2))))
+    return lambda **sizes: load_encoder(str(saved_clip(tiny_clip(**sizes))))
 
 
-# --- boxes ---
+def make_bank(encoder, count=5):
+    """Random phrases, one a class."""
+    vectors = torch.randn(count, encoder.embed_dim, generator=torch.Generator().manual_seed(6))
+    vectors /= vectors.norm(dim=-1, keepdim=True)
+    names = tuple(f"thing {number}" for number in range(count))
+    classes = ClassList(tuple(ClassName(name) for name in names))
+    return TextBank(vectors, torch.arange(count), vectors, classes, names, "bare", encoder.identity)
 
 
-def slow_starts(length, window, stride):
-    """Walk until the end is reached; step back where a window would stick out."""
-    starts, start = [], 0
-    while start + window < length:
-        starts.append(start)
-        start += stride
-    return [*starts, length - window]
-
-
-GRIDS = [(1, 1), (4, 6), (7, 5), (12, 12), (3, 40)]
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-def test_boxes_equal_brute_force_and_leave_no_patch_out(grid):
-    for window, stride in itertools.product(range(1, 14), range(1, 14)):
-        height, width = min(window, grid[0]), min(window, grid[1])
-        wanted = [
-            (top, left, top + height, left + width)
-            for top in slow_starts(grid[0], height, stride)
-            for left in slow_starts(grid[1], width, stride)
-        ]
-        boxes = window_boxes(grid, window, stride)
-        assert list(boxes) == wanted
-        if stride <= min(height, width):
-            covered = {(y, x) for t, l, b, r in boxes for y in range(t, b) for x in range(l, r)}  # noqa: E741
-            assert covered == set(itertools.product(range(grid[0]), range(grid[1])))
-
-
-def test_boxes_by_hand():
-    assert window_boxes((2, 5), window=2, stride=2) == ((0, 0, 2, 2), (0, 2, 2, 4), (0, 3, 2, 5))
-    assert window_boxes((2, 5), window=0, stride=2) == ((0, 0, 2, 5),)
-    assert window_boxes((2, 5), window=9, stride=2) == ((0, 0, 2, 5),)
+def plan_of(size, patch=8, *, window, stride):
+    return plan_windows(size, patch, window=window, stride=stride, resize=0, factor=1.0, layout="grid")
 
 
 # --- features ---
@@ -68,41 +51,69 @@ def test_boxes_by_hand():
 @pytest.mark.parametrize("tokens", [1, 60, 10**6], ids=["one by one", "few", "all at once"])
 def test_batches_equal_windows_one_by_one(encoder, images, monkeypatch, tokens):
     monkeypatch.setattr(patch_features, "TOKENS_PER_BATCH", tokens)
-    features = build_patch_features(encoder, images, window=32, stride=16, resize=0, scales="one")
-    assert features.levels[0].windows.shape == (2, len(features.levels[0].boxes), 4, 4, encoder.embed_dim)
-    assert features.levels[0].grid == (7, 11)
-    for image, (number, (top, left, bottom, right)) in itertools.product(range(2), enumerate(features.levels[0].boxes)):
-        pixels = images[image, :, top * 8 : bottom * 8, left * 8 : right * 8]
-        alone = encoder.encode_patches(pixels[None])[0]
-        torch.testing.assert_close(features.levels[0].windows[image, number], alone, atol=1e-5, rtol=0)
+    (level,) = build_patch_features(
+        encoder, images, attention="naclip", window=32, stride=24, resize=0, scales="one"
+    ).levels
+    assert level.windows.shape == (2, 2, 4, 4, 4, encoder.embed_dim)
+    assert level.grid == (7, 11)
+    windows = level.windows.flatten(1, 2)
+    for image, (number, (rows, columns)) in itertools.product(range(2), enumerate(level.plan.boxes)):
+        alone = encoder.encode_patches(images[image, :, rows, columns][None], "naclip")[0]
+        torch.testing.assert_close(windows[image, number], alone, atol=1e-5, rtol=0)
 
 
-def test_the_record_is_filled(encoder, images):
-    features = build_patch_features(encoder, images, attention="naclip", window=0, scales="one")
-    assert (features.levels[0].boxes, features.size, features.model) == (((0, 0, 7, 11),), (56, 88), encoder.identity)
+@pytest.mark.parametrize("name", [name for name, entry in ATTENTION.items() if not entry.stitched])
+def test_no_method_lets_the_windows_of_a_batch_see_each_other(encoder, images, name):
+    bank = make_bank(encoder) if ATTENTION[name].feedback else None
+    options = {"attention": name, "window": 48, "stride": 40, "resize": 0, "scales": "one"}
+    (level,) = build_patch_features(encoder, images, **options, text_bank=bank).levels
+    windows = level.windows.flatten(1, 2)
+    for image, (number, (rows, columns)) in itertools.product(range(2), enumerate(level.plan.boxes)):
+        pixels = images[image, :, rows, columns][None]
+        alone = encoder.encode_patches(pixels, name, bank.embeddings if bank else None)[0]
+        torch.testing.assert_close(windows[image, number], alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["naclip", "resclip"])
+def test_the_record_is_filled(encoder, images, name):
+    bank = make_bank(encoder)
+    features = build_patch_features(encoder, images, attention=name, window=0, scales="one", text_bank=bank)
+    (level,) = features.levels
+    assert level.plan == plan_of((56, 88), window=0, stride=8)
+    assert (features.size, features.model, features.aligned) == ((56, 88), encoder.identity, True)
     assert features.defaults == encoder.defaults
-    assert features.levels[0].windows[:, 0].equal(encoder.encode_patches(images, "naclip"))
-    assert features.image_vector.equal(encoder.encode_image(images))
+    phrases = bank.embeddings if ATTENTION[name].feedback else None
+    wanted = encoder.encode_patches(images, name, phrases)
+    torch.testing.assert_close(level.windows[:, 0, 0], wanted, atol=1e-6, rtol=0)
+    assert features.see_whole().equal(encoder.encode_image(images))
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "resize", "grid"),
-    [
-        (56, 88, 0, (7, 11)),
-        (56, 88, 28, (4, 6)),  # 3.5 and 5.5 patches, halves to even
-        (88, 56, 112, (22, 14)),
-        (1, 1, 0, (1, 1)),
-        (1, 1, 16, (2, 2)),
-        (5, 300, 0, (1, 38)),
-        (300, 5, 8, (60, 1)),
-    ],
-)
-def test_images_are_resized_to_whole_patches(encoder, height, width, resize, grid):
+@pytest.mark.parametrize(("height", "width", "resize"), [(56, 88, 28), (88, 56, 112), (1, 1, 16), (5, 300, 0)])
+def test_images_are_resized_to_whole_patches(encoder, height, width, resize):
     images = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(4))
-    features = build_patch_features(encoder, images, window=0, resize=resize, scales="one")
-    assert (features.levels[0].grid, features.size) == (grid, (height, width))
-    pixels = interpolate(images, size=(grid[0] * 8, grid[1] * 8), mode="bilinear", antialias=True)
-    torch.testing.assert_close(features.levels[0].windows[:, 0], encoder.encode_patches(pixels), atol=1e-5, rtol=0)
+    features = build_patch_features(encoder, images, window=0, resize=resize, scales="one", attention="naclip")
+    (level,) = features.levels
+    assert features.size == (height, width)
+    assert not any(side % 8 for side in level.plan.size)
+    pixels = interpolate(images, size=level.plan.size, mode="bilinear", antialias=True)
+    torch.testing.assert_close(level.windows[:, 0, 0], encoder.encode_patches(pixels, "naclip"), atol=1e-5, rtol=0)
+
+
+def test_published_windows_lie_between_patches_and_are_resized_without_blurring(encoder):
+    images = torch.rand(2, 3, 75, 101, generator=torch.Generator().manual_seed(4))
+    features = build_patch_features(
+        encoder, images, layout="published", window=30, stride=13, resize=60, scales="one", attention="naclip"
+    )
+    (level,) = features.levels
+    assert not features.aligned
+    assert (level.plan.size, level.plan.window, level.plan.cells) == ((60, 81), (30, 30), (3, 3))
+    assert level.plan.tops == (0, 13, 26, 30)
+    assert level.plan.lefts == (0, 13, 26, 39, 51)
+    assert level.windows.shape == (2, 4, 5, 3, 3, encoder.embed_dim)
+    pixels = interpolate(images, size=(60, 81), mode="bilinear", antialias=False)
+    for (row, top), (column, left) in itertools.product(enumerate((0, 13, 26, 30)), enumerate((0, 13, 26, 39, 51))):
+        alone = encoder.encode_patches(pixels[:, :, top : top + 24, left : left + 24], "naclip")  # whole patches
+        torch.testing.assert_close(level.windows[:, row, column], alone, atol=1e-5, rtol=0)
 
 
 def test_progress_is_told_after_each_batch(encoder, images, monkeypatch):
@@ -111,8 +122,117 @@ def test_progress_is_told_after_each_batch(encoder, images, monkeypatch):
     features = build_patch_features(
         encoder, images, window=32, stride=32, resize=0, scales="one", on_batch=lambda *counts: told.append(counts)
     )
-    assert len(features.levels[0].boxes) == 6
+    assert features.levels[0].plan.count == 6
     assert told == [(3, 12), (6, 12), (9, 12), (12, 12)]
+
+
+def test_the_whole_image_is_not_encoded_before_it_is_asked_for(encoder, images):
+    passes = []
+    hook = encoder.module.visual.register_forward_hook(lambda *_: passes.append(1))
+    try:
+        features = build_patch_features(encoder, images, window=32, stride=32, resize=0, scales="one")
+        assert passes == []
+        features.see_whole()
+        assert passes == [1]
+    finally:
+        hook.remove()
+
+
+# --- memory ---
+
+
+class SmallMemory:
+    """Lets so many windows at once through to the encoder."""
+
+    def __init__(self, encoder, monkeypatch, room):
+        self.encode, self.room, self.batches = encoder.encode_patches, room, []
+        monkeypatch.setattr(encoder, "encode_patches", self)
+
+    def __call__(self, images, *arguments):
+        self.batches.append(len(images))
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        return self.encode(images, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("room", "batches"),
+    [
+        (30, [30]),
+        (15, [30, 15, 15]),
+        (8, [30, 15, 7, 7, 7, 7, 2]),
+        (1, [30, 15, 7, 3] + [1] * 30),
+    ],
+)
+def test_out_of_memory_halves_the_batch_and_goes_on(encoder, images, monkeypatch, room, batches):
+    options = {"attention": "naclip", "window": 32, "stride": 16, "resize": 0, "scales": "one"}
+    (wanted,) = build_patch_features(encoder, images, **options).levels
+    memory, told = SmallMemory(encoder, monkeypatch, room), []
+    (level,) = build_patch_features(encoder, images, **options, on_batch=lambda *counts: told.append(counts)).levels
+    torch.testing.assert_close(level.windows, wanted.windows, atol=1e-5, rtol=0)
+    assert memory.batches == batches
+    sums = itertools.accumulate(batch for batch in batches if batch <= room)
+    assert told == [(done, 30) for done in sums]
+    assert told[-1] == (30, 30)
+
+
+def test_a_window_that_does_not_fit_alone_is_an_error(encoder, images, monkeypatch):
+    memory = SmallMemory(encoder, monkeypatch, 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        build_patch_features(encoder, images, window=32, stride=16, resize=0, scales="one")
+    assert memory.batches == [30, 15, 7, 3, 1]
+
+
+# --- stitched ---
+
+
+def test_one_window_is_naclips(encoder, images):
+    options = {"window": 0, "resize": 0, "scales": "one"}
+    stitched, naclip = (
+        build_patch_features(encoder, images, attention=name, **options).levels[0] for name in ("stitched", "naclip")
+    )
+    assert stitched.plan == naclip.plan
+    assert stitched.windows.equal(naclip.windows)
+
+
+def slow_stitched(state, image, plan, patch):
+    """Tokens of every window, averaged patch by patch and CLS over all, through the last block of the twin."""
+    twin = SlowTower(state)
+    picture = torch.stack([(image[c] - MEAN[c]) / SPREAD[c] for c in range(3)])
+    grid = (plan.size[0] // patch, plan.size[1] // patch)
+    seen = {cell: [] for cell in itertools.product(*map(range, grid))}
+    cls = []
+    for rows, columns in plan.boxes:
+        tokens = twin.outputs(picture[:, rows, columns])[0][twin.layers - 1]
+        cls.append(tokens[0])
+        for number, (y, x) in enumerate(itertools.product(*map(range, plan.cells))):
+            seen[rows.start // patch + y, columns.start // patch + x].append(tokens[1 + number])
+    means = [sum(tokens) / len(tokens) for tokens in (cls, *seen.values())]
+    return slow_naclip_end(twin, torch.stack(means), grid)
+
+
+@pytest.mark.parametrize("room", [1, 10**6])
+def test_stitched_windows_equal_the_twin(tiny, tiny_clip, monkeypatch, room):
+    monkeypatch.setattr(patch_features, "TOKENS_PER_BATCH", room)
+    images = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(4))
+    (level,) = build_patch_features(
+        tiny(), images, attention="stitched", window=16, stride=8, resize=0, scales="one"
+    ).levels
+    assert (level.plan.boxes, level.plan.cells) == ([(slice(0, 24), slice(0, 40))], (3, 5))
+    plan = plan_of((24, 40), window=16, stride=8)
+    assert plan.count == 8
+    wanted = torch.stack([slow_stitched(tiny_clip(), image, plan, 8) for image in images]).float()
+    torch.testing.assert_close(level.windows[:, 0, 0], wanted, atol=1e-5, rtol=0)
+
+
+def test_stitching_windows_that_lie_between_patches_is_refused(encoder, images):
+    with pytest.raises(InputError) as caught:
+        build_patch_features(
+            encoder, images, attention="stitched", layout="published", window=32, stride=13, resize=0, scales="one"
+        )
+    assert str(caught.value) == (
+        "layout: windows lie between patches; expected layout 'grid' for an attention that stitches them."
+    )
 
 
 # --- scales ---
@@ -127,7 +247,7 @@ def test_every_scale_is_encoded_as_if_it_were_the_only_one(encoder, images, scal
         assert level.grid == grid
         pixels = interpolate(images, size=(grid[0] * 8, grid[1] * 8), mode="bilinear", antialias=True)
         (alone,) = build_patch_features(encoder, pixels, window=32, stride=16, resize=0, scales="one").levels
-        assert alone.boxes == level.boxes
+        assert alone.plan == level.plan
         torch.testing.assert_close(alone.windows, level.windows, atol=1e-5, rtol=0)
 
 
@@ -154,24 +274,27 @@ def test_progress_counts_the_windows_of_all_scales(encoder, images):
 
 def test_the_embedded_models_own_window(encoder):
     features = build_patch_features(encoder, torch.rand(1, 3, 96, 144), scales="one")
-    assert features.levels[0].boxes == window_boxes((12, 18), window=8, stride=4)
+    assert features.levels[0].plan == plan_of((96, 144), window=64, stride=32)
 
 
-def test_a_default_stride_never_leaves_gaps_between_smaller_windows(encoder, images):
-    features = build_patch_features(encoder, images, window=16, scales="one")  # the model's own stride is 32
-    assert features.levels[0].boxes == window_boxes((7, 11), window=2, stride=2)
+@pytest.mark.parametrize(("patch", "stride"), [(32, 128), (16, 112)])
+def test_the_common_window_of_a_model_nobody_calibrated(tiny, patch, stride):
+    features = build_patch_features(tiny(patch=patch, grid=2), torch.rand(1, 3, 336, 448))
+    size = (round(336 / patch) * patch, 448)
+    assert [level.plan for level in features.levels] == [plan_of(size, patch, window=224, stride=stride)]
 
 
-@pytest.mark.parametrize(("patch", "window", "stride"), [(32, 7, 4), (14, 16, 8)])
-def test_default_windows_fit_any_patch_size(tiny, patch, window, stride):
-    features = build_patch_features(tiny(patch), torch.rand(1, 3, 336, 448))
-    grid = (round(336 / patch), round(448 / patch))
-    assert features.levels[0].boxes == window_boxes(grid, window, stride)
-
-
-def test_a_stride_of_0_is_half_the_window(encoder, images):
-    features = build_patch_features(encoder, images, window=32, stride=0, resize=0, scales="one")
-    assert features.levels[0].boxes == window_boxes((7, 11), window=4, stride=2)
+@pytest.mark.parametrize("layout", ["grid", "published"])
+def test_auto_is_the_models_own_layout(tiny, images, layout, monkeypatch):
+    own = EngineDefaults(window=32, stride=16, resize=50, layout=layout, attention="vanilla")
+    monkeypatch.setattr("llmseg.encoder.engine_defaults", lambda model: own)
+    encoder = tiny()
+    features = build_patch_features(encoder, images)
+    plan = plan_windows((56, 88), 8, window=32, stride=16, resize=50, factor=1.0, layout=layout)
+    assert features.aligned is (layout == "grid")
+    assert features.levels[0].plan == plan
+    chosen = build_patch_features(encoder, images, layout=layout, attention="vanilla")
+    assert features.levels[0].windows.equal(chosen.levels[0].windows)
 
 
 # --- refused ---
@@ -192,41 +315,55 @@ def test_other_shapes_are_refused(encoder, shape, message):
     assert str(caught.value) == message
 
 
+def test_resclip_without_a_text_bank_is_refused(encoder, images):
+    with pytest.raises(InputError) as caught:
+        build_patch_features(encoder, images, attention="resclip")
+    assert str(caught.value) == (
+        "attention: 'resclip' looks at the phrases; expected a text bank. Connect text_bank, or choose another."
+    )
+
+
+def test_resclip_with_the_phrases_of_another_model_is_refused(encoder, images, tiny):
+    bank = make_bank(tiny())
+    with pytest.raises(InputError) as caught:
+        build_patch_features(encoder, images, attention="resclip", text_bank=bank)
+    assert str(caught.value) == f"text_bank: phrases encoded by {bank.model!r}; expected {encoder.identity!r}."
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"layout": "gird"},
+            "layout: unknown name 'gird'; expected one of grid, published. Did you mean 'grid'?",
+        ),
+        (
+            {"scales": "fiv"},
+            "scales: unknown name 'fiv'; expected one of one, three, five, seven. Did you mean 'five'?",
+        ),
+    ],
+)
+def test_unknown_names_are_refused(encoder, images, options, message):
+    with pytest.raises(UnknownNameError) as caught:
+        build_patch_features(encoder, images, **options)
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
         ({"window": 20}, "window: 20 pixels; expected a multiple of the model's patch size 8, such as 16."),
-        ({"window": 3}, "window: 3 pixels; expected a multiple of the model's patch size 8, such as 8."),
-        ({"window": -8}, "window: -8 pixels; expected a multiple of the model's patch size 8, such as 8."),
-        ({"stride": 13}, "stride: 13 pixels; expected a multiple of the model's patch size 8, such as 16."),
         (
             {"window": 16, "stride": 24},
             "stride: 24 pixels; expected at most the window, 16. Some patches would be in no window.",
+        ),
+        (
+            {"resize": 2048, "window": 0},
+            "window: 102912 patches; expected at most 16384. Choose a smaller size or a larger stride.",
         ),
     ],
 )
 def test_windows_that_do_not_fit_are_refused(encoder, images, numbers, message):
     with pytest.raises(InputError) as caught:
-        build_patch_features(encoder, images, **numbers)
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("size", "options", "message"),
-    [
-        (
-            (1, 10_000),
-            {"resize": 336, "scales": "one"},
-            "resize: 17640000 patches; expected at most 1048576. Choose a smaller size or a larger stride.",
-        ),
-        (
-            (96, 96),
-            {"resize": 2048, "window": 0, "scales": "one"},
-            "window: 65536 patches; expected at most 16384. Choose a smaller size or a larger stride.",
-        ),
-    ],
-)
-def test_a_size_that_would_fill_the_memory_is_refused(encoder, size, options, message):
-    with pytest.raises(InputError) as caught:
-        build_patch_features(encoder, torch.rand(1, 3, *size), **options)
+        build_patch_features(encoder, images, **{"scales": "one", "layout": "grid", **numbers})
     assert str(caught.value) == message

@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
+from slow_tower import SlowTower, dino_positions
 from torch.nn import functional as F
 
 from llmseg import options, vit
-from llmseg.attention import ATTENTION
 from llmseg.clip_config import infer_config
 from llmseg.vit import build_clip
 
@@ -89,53 +89,78 @@ def test_text_may_be_trimmed_after_its_end_token(clip):
     torch.testing.assert_close(clip.encode_text(tokens[:, :5]), clip.encode_text(tokens), atol=1e-5, rtol=0)
 
 
-def slow_last_block(block, x, attention, grid):
-    """The last block written out for one head after another."""
-    normed = block.ln_1(x)
-    width = x.shape[-1] // block.attn.heads
-    packed = normed @ block.attn.in_proj_weight.T + block.attn.in_proj_bias
-    q, k, v = packed.chunk(3, -1)
-    heads = []
-    for head in range(block.attn.heads):
-        part = slice(head * width, (head + 1) * width)
-        heads.append(ATTENTION[attention].attend(*(t[:, None, :, part] for t in (q, k, v)), grid)[:, 0])
-    out = torch.cat(heads, -1) @ block.attn.out_proj.weight.T + block.attn.out_proj.bias
-    if ATTENTION[attention].residual:
-        out = out + x
-    return out + block.mlp(block.ln_2(out)) if ATTENTION[attention].ffn else out
+# --- parts ---
 
 
-@pytest.mark.parametrize("attention", ATTENTION)
-def test_patches_equal_a_slow_last_block(clip, attention):
-    tower, pictures = clip.visual, torch.randn(2, 3, 24, 40, generator=torch.Generator().manual_seed(7))
-    x, grid = tower._embed(pictures)
-    for block in tower.transformer.resblocks[:-1]:
+def test_an_image_is_its_blocks_and_the_read_out_of_cls(clip, images):
+    tower = clip.visual
+    x, grid = tower.embed(images)
+    assert (x.shape, grid) == ((2, 17, 128), (4, 4))
+    for block in tower.blocks:
         x = block(x)
-    x = slow_last_block(tower.transformer.resblocks[-1], x, attention, grid)[:, 1:]
-    wanted = (tower.ln_post(x) @ tower.proj).reshape(2, 3, 5, 32)
-    torch.testing.assert_close(tower.patches(pictures, ATTENTION[attention]), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(tower(images), tower.ln_post(x[:, 0]) @ tower.proj)
+    torch.testing.assert_close(tower.read_out(x)[:, 0], tower(images))
 
 
-def test_patches_lie_where_their_pixels_are(clip):
+def test_patches_are_embedded_where_their_pixels_are(clip):
     pictures = torch.zeros(1, 3, 24, 40)
     changed = pictures.clone()
     changed[:, :, 8:16, 32:40] = 3.0  # patch (1, 4)
-    vanilla = ATTENTION["vanilla"]
-    change = (clip.visual.patches(changed, vanilla) - clip.visual.patches(pictures, vanilla)).norm(dim=-1)[0]
-    assert divmod(int(change.argmax()), 5) == (1, 4)
+    x, grid = clip.visual.embed(changed)
+    assert grid == (3, 5)
+    differs = (x != clip.visual.embed(pictures)[0]).any(-1)[0]
+    assert differs.nonzero().flatten().tolist() == [1 + 1 * 5 + 4]
+
+
+def test_what_is_over_whole_patches_is_not_looked_at(clip, images):
+    padded = F.pad(images, (0, 7, 0, 5), value=9.0)
+    x, grid = clip.visual.embed(padded)
+    assert grid == (4, 4)
+    assert x.equal(clip.visual.embed(images)[0])
+
+
+@pytest.mark.parametrize("which", ["q", "k", "v", "qk", "kv", "qv", "qkv"])
+def test_projections_equal_a_slow_product_per_head(clip, which):
+    attn = clip.visual.blocks[0].attn
+    x = torch.randn(2, 5, 128, generator=torch.Generator().manual_seed(7))
+    got = attn.project(x, which)
+    for number, name in enumerate("qkv"):
+        if name not in which:
+            continue
+        rows = slice(number * 128, (number + 1) * 128)
+        whole = x @ attn.in_proj_weight[rows].T + attn.in_proj_bias[rows]
+        for head in range(2):
+            wanted = whole[:, :, head * 64 : (head + 1) * 64]
+            torch.testing.assert_close(got[number][:, head], wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("which", "empty"), [("v", (0, 1)), ("kv", (0,)), ("q", (1, 2)), ("qv", ())])
+def test_projections_that_nobody_reads_are_not_computed(clip, which, empty):
+    got = clip.visual.blocks[0].attn.project(torch.zeros(2, 5, 128), which)
+    assert [number for number, part in enumerate(got) if not part.numel()] == list(empty)
+
+
+def test_heads_are_merged_in_order(clip):
+    attn = clip.visual.blocks[0].attn
+    heads = torch.randn(2, 2, 5, 64, generator=torch.Generator().manual_seed(7))
+    wanted = torch.cat([heads[:, 0], heads[:, 1]], -1) @ attn.out_proj.weight.T + attn.out_proj.bias
+    torch.testing.assert_close(attn.merge(heads), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("layers", [1, 3, 12])
+def test_the_image_tower_equals_its_twin(tiny_clip, layers):
+    state = tiny_clip(layers=layers)
+    pictures = torch.randn(2, 3, 24, 40, generator=torch.Generator().manual_seed(7))
+    x, grid = (tower := build_clip(state, infer_config(state)).visual).embed(pictures)
+    for block in tower.blocks:
+        x = block(x)
+    for image, own in zip(pictures, x, strict=True):
+        after, slow_grid = SlowTower(state).outputs(image)
+        assert grid == slow_grid == (3, 5)
+        torch.testing.assert_close(own, after[-1].float(), atol=1e-4, rtol=1e-5)
 
 
 # --- position embeddings of other grids ---
-
-
-def dino_positions(table, grid):
-    """DINO's `interpolate_pos_encoding`, which dense CLIP code shares. [1+P,width] -> [1+h*w,width]"""
-    side, width = math.isqrt(len(table) - 1), table.shape[1]
-    square = table[1:].reshape(1, side, side, width).permute(0, 3, 1, 2)
-    height, length = grid[0] + 0.1, grid[1] + 0.1
-    resized = F.interpolate(square, scale_factor=(height / side, length / side), mode="bicubic")
-    assert resized.shape[-2:] == grid
-    return torch.cat([table[:1], resized.permute(0, 2, 3, 1).reshape(-1, width)])
 
 
 @pytest.mark.parametrize("grid", [(3, 5), (7, 2), (1, 1), (1, 9), (14, 14), (37, 60)])

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llmseg.attention import gaussian_window
 from llmseg.clip_config import ClipConfig
+from llmseg.mixing import gaussian_window
 from llmseg.vit import Block, Clip
 
 __all__ = ["PATHS", "Towers", "new_clip"]
