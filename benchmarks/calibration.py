@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from llmseg.encoder import Encoder, load_encoder
 from llmseg.evaluation import mean_iou
-from llmseg.options import ATTENTION, INCLUDE_NAMES, SCALES, TEMPLATES
+from llmseg.options import ATTENTION, INCLUDE_NAMES, SCALES
+from llmseg.templates import TEMPLATES
 from tools.world.scenes import Scene
 from tools.world.sprites import render_sprites
 
@@ -77,7 +78,7 @@ def _print_attention(encoder: Encoder, pictures: Sequence[Scene]) -> None:
             build_banks(encoder, full, templates)["full"], Setting("max", attention=attention)
         )
         for attention in ATTENTION.names
-        for templates in TEMPLATES.names
+        for templates in TEMPLATES
     }
     _print_ranking("| attention | templates | mIoU |\n|---|---|---:|", _scores(encoder, pictures, asked))
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llmseg.assembly import assemble_classes
+from llmseg.class_maps import ClassMaps, HeldMaps
 from llmseg.encoder import Encoder
 from llmseg.evaluation import confusion_matrix
 from llmseg.expansion import expand_from_text
@@ -30,7 +31,7 @@ from llmseg.patch_features import build_patch_features
 from llmseg.refinement import refine_bilaterally, refine_maps
 from llmseg.scores import score_image
 from llmseg.text_bank import build_text_bank
-from llmseg.types import ClassExpansion, ClassList, ClassMaps, ClassName, Expansion, PatchFeatures, Phrase, TextBank
+from llmseg.types import ClassExpansion, ClassList, ClassName, Expansion, PatchFeatures, Phrase, TextBank
 from tools.world.scenes import Rules, Scene, random_scene
 from tools.world.sprites import Sprites
 from tools.world.vocabulary import BACKGROUNDS, FINE, SHARES, SUPERCLASSES, class_share, members
@@ -234,9 +235,7 @@ def perfect_maps(truth: Tensor, encoder: Encoder) -> ClassMaps:
     grid = (height // encoder.patch_size, width // encoder.patch_size)
     shares = F.one_hot(truth, len(NAMES)).permute(2, 0, 1)[None].float()
     return ClassMaps(
-        maps=F.interpolate(shares, size=grid, mode="area"),
-        winning_phrase=torch.full((1, len(NAMES), *grid), -1),
-        class_score=torch.zeros(1, len(NAMES)),
+        source=HeldMaps(F.interpolate(shares, size=grid, mode="area")),
         classes=make_expansion({}).class_list,
         phrases=(),
         size=(height, width),

@@ -100,7 +100,7 @@ def report_affinity(expansion: Expansion, encoder: Encoder, locked: Collection[s
 
 
 def _can_read(encoder: Encoder, text: str, frames: Sequence[str]) -> bool:
-    return not encoder.unknown_words(text) and encoder.fits(max(fill_templates(text, frames), key=len))
+    return not encoder.unknown_words(text) and all(map(encoder.fits, fill_templates(text, frames)))
 
 
 def _is_compared(phrase: Phrase) -> bool:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["ASSEMBLERS", "AssembledMaps", "Assembler", "PhraseTile", "assemble_classes"]
 
 BEST_PHRASES = 2  # of `topk`
+COLDEST = 1e-30  # below it scores over a temperature overflow; the best phrase wins long before
 MOST_HELD = 2**26  # numbers of patch-grid maps that are kept for the next stage: 256 MB
 
 
@@ -77,20 +78,21 @@ class PhraseTile:
     def favoured(self) -> Tensor:
         """Scores with the phrases' weights as an offset. [n,K,w]"""
         weights = self.maps.order.weights
-        return self.scores if weights is None else self.scores + (weights.log() / self._logit_scale)[:, None]
+        return self.scores if weights is None else self.scores + (weights.log() / self.logit_scale)[:, None]
 
     @property
     def probabilities(self) -> Tensor:
         """Softmax over all phrases. [n,K,w]"""
-        return (self.favoured * self._logit_scale).softmax(1)
+        return (self.favoured * self.logit_scale).softmax(1)
 
     @property
     def name_probabilities(self) -> Tensor:
         """Softmax over the class names. [n,C,w]"""
-        return (self.name_scores * self._logit_scale).softmax(1)
+        return (self.name_scores * self.logit_scale).softmax(1)
 
     @property
-    def _logit_scale(self) -> float:
+    def logit_scale(self) -> float:
+        """Factor on scores before a softmax."""
         return self.maps.defaults.logit_scale
 
     def merge(self, values: Tensor, how: Callable[[Tensor, int], Tensor]) -> Tensor:
@@ -140,7 +142,13 @@ def _max(tile: PhraseTile) -> Tensor:
 def _softmax_max(tile: PhraseTile) -> Tensor:
     import torch
 
-    return tile.merge(tile.probabilities, torch.amax)
+    if tile.maps.order.one_each:
+        return tile.merge(tile.probabilities, torch.amax)
+    # The class's best first: then only a sum is left of the softmax over all phrases.
+    best = tile.merge(tile.favoured, torch.amax)  # [n,C,w]
+    largest = best.amax(1, keepdim=True)
+    total = (tile.favoured - largest).mul_(tile.logit_scale).exp_().sum(1, keepdim=True)
+    return (best - largest).mul_(tile.logit_scale).exp_().div_(total)
 
 
 def _softmax_sum(tile: PhraseTile) -> Tensor:
@@ -154,10 +162,11 @@ def _chils(tile: PhraseTile) -> Tensor:
 
 
 def _vote(tile: PhraseTile) -> Tensor:
-    sure, best = tile.probabilities.max(1)
-    won = tile.maps.order.class_index[best][:, None]
-    shape = (len(sure), len(tile.maps.bank.classes.classes), sure.shape[1])
-    return sure.new_zeros(shape).scatter_(1, won, sure[:, None])
+    import torch
+
+    best = _softmax_max(tile)
+    sure, won = best.max(1, keepdim=True)  # the first of equals
+    return torch.zeros_like(best).scatter_(1, won, sure)
 
 
 class Assembler(NamedTuple):
@@ -282,4 +291,4 @@ def _settle(defaults: EngineDefaults, mode: str, temperature: float, name_weight
     name_weight = defaults.name_weight if name_weight == AUTO_NUMBER else name_weight
     if not 0 <= name_weight <= 1:
         raise InputError(f"{name_weight!r}; expected 0 to 1, or -1 for the model's own.", place="name_weight")
-    return temperature, name_weight
+    return max(temperature, COLDEST), name_weight

@@ -95,8 +95,9 @@ def _decide_image(maps: ClassMaps, image: int, min_area: float) -> tuple[Tensor,
     """Most likely class of each pixel, its probability and its best phrase; small classes given up. three [H,W]"""
     decided = _decide_tiles(maps, image, None)
     if min_area > 0:
-        label = decided[0]
-        area = label.flatten().bincount(minlength=len(maps.classes.classes)) / label.numel()
+        label, likely, _ = decided
+        # A pixel that no class claims has a label too, and is nobody's.
+        area = label[likely > 0].bincount(minlength=len(maps.classes.classes)) / label.numel()
         small = (area > 0) & (area < min_area)
         if small.any() and not small[area > 0].all():
             decided = _decide_tiles(maps, image, small)
@@ -111,7 +112,7 @@ def _decide_tiles(maps: ClassMaps, image: int, given_up: Tensor | None) -> tuple
     sampler = Sampler() if exact else Sampler(*map(enlarge_axis, maps.size, maps.grid))
     channels = [len(maps.classes.classes)]
     if maps.scores is not None:
-        channels += [int(maps.scores.order.count.max()), len(maps.phrases) if exact else 1]
+        channels += [int(maps.scores.order.count.max()), len(maps.phrases) if maps.scores.exact else 1]
     decided: tuple[Tensor, ...] = ()
     for box in tile_boxes(maps.size, max(channels)):
         values = sampler.sample(maps.source.tile(image, sampler.cells(box)), box)
@@ -154,8 +155,10 @@ def _winning_phrase(maps: ClassMaps, image: int, box: Box, label: Tensor) -> Ten
     scores = maps.scores.tile(image, around)  # [r,K,q]
     rows, columns = (places - places[0] for places in cells)
     numbers = torch.arange(int(order.count.max()), device=label.device)[:, None]  # [m,1]
-    candidates = order.first[label][:, None] + numbers  # [n,m,w]
     inside = numbers < order.count[label][:, None]
-    found = scores[rows[:, None, None], candidates.clamp(max=scores.shape[1] - 1), columns]
+    candidates = (order.first[label][:, None] + numbers).clamp(max=scores.shape[1] - 1)  # [n,m,w]
+    found = scores[rows[:, None, None], candidates, columns]
+    if order.weights is not None:
+        found = found + (order.weights.log() / maps.logit_scale)[candidates]
     best = found.masked_fill(~inside, float("-inf")).argmax(1)
     return order.phrases[order.first[label] + best]

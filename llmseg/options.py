@@ -18,6 +18,7 @@ __all__ = [
     "ATTENTION",
     "AUTO",
     "AUTO_NUMBER",
+    "BACKGROUND",
     "COUNT",
     "CUSTOM",
     "DTYPE",
@@ -209,6 +210,15 @@ LIBRARY = Choice(
     ),
     default="auto",
     tooltip="Where subclasses come from.",
+)
+
+BACKGROUND = Choice(
+    _table(
+        listed="only what the class names say",
+        surroundings="a class 'background' of 26 things that are usually around: sky, wall, road, desk ... (SCLIP)",
+    ),
+    default="listed",
+    tooltip="What stands for everything that was not asked for.",
 )
 
 KIND = Choice(

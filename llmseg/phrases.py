@@ -53,12 +53,17 @@ class PhraseOrder:
     count: Tensor
     blocks: tuple[Block, ...]
 
+    @property
+    def one_each(self) -> bool:
+        """Whether every class has a single phrase."""
+        return len(self.phrases) == len(self.count)
+
     def reduce(self, values: Tensor, how: Callable[[Tensor, int], Tensor], dim: int = 0) -> Tensor:
         """Reduce phrases to classes.
 
         Args:
             values: of the phrases in the order. [...,K,...]
-            how: a reduction over one dimension, such as `torch.amax`.
+            how: a reduction over one dimension, such as `torch.amax`; of one number it is that number.
             dim: of the phrases.
 
         Returns:
@@ -69,7 +74,9 @@ class PhraseOrder:
         parts = []
         for block in self.blocks:
             part = values.narrow(dim, block.start, block.classes * block.each)
-            parts.append(how(part.unflatten(dim, (block.classes, block.each)), dim + 1))
+            # Any reduction of a single phrase is that phrase.
+            alone = block.each == 1
+            parts.append(part if alone else how(part.unflatten(dim, (block.classes, block.each)), dim + 1))
         if len(parts) == 1:  # one block is in label order
             return parts[0]
         return torch.cat(parts, dim).index_select(dim, self._places)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from .assembly import assemble_classes
+from .background import add_background
 from .encoder import Encoder, load_encoder
 from .errors import InputError
 from .examples import tell_limits
@@ -21,7 +22,7 @@ from .expansion import expand_names
 from .files import image_to_tensor, read_image
 from .labels import label_pixels
 from .names import parse_names
-from .options import AUTO, AUTO_NUMBER
+from .options import AUTO, AUTO_NUMBER, BACKGROUND
 from .patch_features import build_patch_features
 from .refinement import SCORE_REFINERS, refine_maps, refine_scores
 from .scores import score_image
@@ -46,6 +47,9 @@ class SegmentOptions:
 
     templates: str = AUTO
     include_names: str = AUTO
+    custom_templates: str = ""
+    background: str = BACKGROUND.default
+    negatives: str = ""
     attention: str = AUTO
     window: int = AUTO_NUMBER
     stride: int = AUTO_NUMBER
@@ -97,7 +101,8 @@ def segment(
     if isinstance(expansion, str):
         expansion = expand_names(classes, expansion, encoder.library)
     tell_limits(encoder, images)
-    bank = build_text_bank(encoder, expansion, options.templates, options.include_names)
+    expansion = add_background(expansion, options.background, options.negatives, known=encoder.knows)
+    bank = build_text_bank(encoder, expansion, options.templates, options.include_names, options.custom_templates)
     features = build_patch_features(
         encoder,
         images,

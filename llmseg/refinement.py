@@ -139,10 +139,11 @@ def _refine_score_maps(scores: ScoreMaps, images: Tensor) -> ScoreMaps:
         channels = scores.channels(image)
         if sampler is not None:
             whole = Box(slice(0, scores.size[0]), slice(0, scores.size[1]))
-            channels = sampler.sample(channels.movedim(0, 1), whole).movedim(1, 0)
+            cells = sampler.cells(whole)
+            channels = sampler.sample(channels[:, cells.rows, cells.columns].movedim(0, 1), whole).movedim(1, 0)
         refined.append(pamr(channels, picture.to(channels)))
     layer = Layer(torch.stack(refined).movedim(1, -1), Sampler())
-    return replace(scores, layers=(layer,), grid=scores.size, scored=few == len(scores.queries), _last={})
+    return replace(scores, layers=(layer,), grid=scores.size, scored=few == len(scores.queries))
 
 
 SCORE_REFINERS: Mapping[str, Callable[[ScoreMaps, Tensor], ScoreMaps]] = MappingProxyType(

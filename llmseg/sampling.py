@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Box", "Sampler", "enlarge_axis", "tile_boxes", "window_axis"]
 
 NUMBERS_PER_TILE = 2**21  # 8 MB in float32: what a tile's few passes over it find in the cache
-SMALLEST_BAND = 16  # rows; below it tiles are squares, so that patches at their rims are not scored too often
+SMALLEST_BAND = 16  # rows; where whole rows would be fewer, they are cut
 SMALLEST_SIDE = 64
 
 
@@ -104,10 +103,10 @@ def tile_boxes(size: tuple[int, int], channels: int, at_once: int | None = None)
         at_once: numbers of a tile; `NUMBERS_PER_TILE` by default.
     """
     at_once = at_once or NUMBERS_PER_TILE
-    high = at_once // (channels * size[1])
+    high = max(1, at_once // (channels * size[1]))
     wide = size[1]
-    if high < min(SMALLEST_BAND, size[0]):
-        high = wide = max(SMALLEST_SIDE, isqrt(at_once // channels))
+    if high < SMALLEST_BAND:
+        high, wide = SMALLEST_BAND, max(SMALLEST_SIDE, at_once // (channels * SMALLEST_BAND))
     for top in range(0, size[0], high):
         for left in range(0, size[1], wide):
             yield Box(slice(top, min(top + high, size[0])), slice(left, min(left + wide, size[1])))

@@ -21,6 +21,7 @@ from .errors import InputError, lookup
 from .options import AUTO, SCORING
 from .phrases import PhraseOrder, order_phrases
 from .sampling import Box, Sampler, window_axis
+from .score_rows import ScoreRows
 from .types import Level, PatchFeatures, TextBank
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ class ScoreMaps:
     defaults: EngineDefaults
     aligned: bool = True
     scored: bool = False
-    _last: dict[bool, tuple[tuple[object, ...], Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    _last: dict[bool, tuple[tuple[object, ...], Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _rows: dict[tuple[int, int, bool], ScoreRows] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.layers[0].values)
@@ -114,21 +118,31 @@ class ScoreMaps:
         """
         key = (image, *((each.start, each.stop) for each in box))
         if names not in self._last or self._last[names][0] != key:
-            wanted = self.name_rows if names else slice(len(self.bank.phrases))
-            self._last[names] = (key, self._tile(image, box, wanted))
+            self._last[names] = (key, self._tile(image, box, names))
         return self._last[names][1]
 
-    def _tile(self, image: int, box: Box, wanted: Tensor | slice) -> Tensor:
-        """Cosines of a tile with some rows of `queries`. [n,wanted,w]"""
+    def _tile(self, image: int, box: Box, names: bool) -> Tensor:
         total = None
-        for layer in self.layers:
-            cells = layer.sampler.cells(box)
-            values = layer.values[image, cells.rows, cells.columns]  # [r,q,D]
-            scores = values[..., wanted] if self.scored else values @ self.queries[wanted].T
-            part = layer.sampler.sample(scores.transpose(1, 2), box)
+        for number, layer in enumerate(self.layers):
+            part = layer.sampler.sample(self._cell_scores(image, number, layer.sampler.cells(box), names), box)
             total = part if total is None else total + part
         assert total is not None
         return total / len(self.layers) if len(self.layers) > 1 else total
+
+    def _cell_scores(self, image: int, number: int, cells: Box, names: bool) -> Tensor:
+        """Cosines of some cells of a layer. [r,K or C,q]"""
+        layer = self.layers[number]
+        wanted = self.name_rows if names else slice(len(self.bank.phrases))
+        if self.scored:
+            return layer.values[image, cells.rows, cells.columns][..., wanted].transpose(1, 2)
+        if layer.sampler.rows is None:  # no cell is in more than one tile
+            return (layer.values[image, cells.rows, cells.columns] @ self.queries[wanted].T).transpose(1, 2)
+        key = (image, number, names)
+        if key not in self._rows:
+            for old in [other for other in self._rows if other[0] != image]:
+                del self._rows[old]
+            self._rows[key] = ScoreRows(layer.values[image], self.queries[wanted])
+        return self._rows[key].tile(cells)
 
     def channels(self, image: int) -> Tensor:
         """What the scores of one image are linear in, all at once: scores of `queries`, or features if those are fewer.
@@ -138,7 +152,8 @@ class ScoreMaps:
         few = self.scored or len(self.queries) <= self.queries.shape[1]
         total = None
         for layer in self.layers:
-            values = layer.values[image]
+            cells = layer.sampler.cells(self._whole)  # a small original leaves some out
+            values = layer.values[image, cells.rows, cells.columns]
             values = values @ self.queries.T if few and not self.scored else values
             part = layer.sampler.sample(values.transpose(1, 2), self._whole)
             total = part if total is None else total + part
@@ -151,12 +166,12 @@ class ScoreMaps:
 
     def phrase_scores(self, image: int) -> Tensor:
         """Cosine of every phrase with every point of the grid, in the bank's order, all at once. [K,h,w]"""
-        scores = self._tile(image, self._whole, slice(len(self.bank.phrases)))
+        scores = self._tile(image, self._whole, names=False)
         return scores.movedim(1, 0)[self.order.phrases.argsort()]
 
     def name_scores(self, image: int) -> Tensor:
         """The same for the class names. [C,h,w]"""
-        return self._tile(image, self._whole, self.name_rows).movedim(1, 0)
+        return self._tile(image, self._whole, names=True).movedim(1, 0)
 
     def phrase_relevance(self, image: int) -> Tensor:
         """Cosine of every phrase with the whole image. [K]"""

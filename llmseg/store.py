@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from .errors import InputError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["content_hash", "read_text", "try_lock", "user_folder", "write_atomic", "write_json"]
+__all__ = ["content_hash", "read_text", "trim_folder", "try_lock", "user_folder", "write_atomic", "write_json"]
 
 APPLICATION = "llmseg"
 DATA_VARIABLE = "LLMSEG_DATA"
@@ -127,6 +128,26 @@ def try_lock(path: Path) -> BaseFileLock | None:
             f"cannot lock {_shown(path)}: {error.strerror}; expected a writable folder.", place="store"
         ) from error
     return lock
+
+
+def trim_folder(folder: Path, limit: int) -> None:
+    """Remove the files that were written longest ago, at any depth, until the rest has at most `limit` bytes.
+
+    For caches: what another process adds or removes meanwhile, or what cannot be removed, is left to the next time.
+    """
+    files = []
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with suppress(OSError):
+                stat = path.lstat()
+                files.append((stat.st_mtime_ns, path, stat.st_size))
+    excess = sum(size for *_, size in files) - limit
+    for _, path, size in sorted(files):
+        if excess <= 0:
+            break
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+            excess -= size
 
 
 def _shown(path: Path) -> str:

@@ -191,7 +191,7 @@ class Level:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches of the whole image, height first."""
+        """Patches of the whole image, height first, where windows lie on the patch grid."""
         patch = self.plan.window[0] // self.plan.cells[0]
         return self.plan.size[0] // patch, self.plan.size[1] // patch
 

@@ -111,22 +111,11 @@ class LLMSegEncodeImage:
         layout: str = AUTO,
         text_bank: TextBank | None = None,
     ) -> tuple[PatchFeatures]:
-        images = to_images(image)
+        images, tell = to_images(image), progress.report_steps()
         tell_limits(encoder, images)
-        return (
-            build_patch_features(
-                encoder,
-                images,
-                attention=attention,
-                window=window,
-                stride=stride,
-                resize=resize,
-                scales=scales,
-                layout=layout,
-                text_bank=text_bank,
-                on_batch=progress.report_steps(),
-            ),
-        )
+        sides = {"window": window, "stride": stride, "resize": resize}
+        how: dict[str, Any] = {"attention": attention, "scales": scales, "layout": layout, "text_bank": text_bank}
+        return (build_patch_features(encoder, images, **sides, **how, on_batch=tell),)
 
 
 NODES = {

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmseg.background import add_background
 from llmseg.encoder import Encoder
 from llmseg.library import library_classes, library_names
 from llmseg.names import parse_names
-from llmseg.options import AUTO, INCLUDE_NAMES, TEMPLATES
+from llmseg.options import AUTO, BACKGROUND, CUSTOM, INCLUDE_NAMES, TEMPLATES
 from llmseg.text_bank import build_text_bank
 from llmseg.types import ClassList, Expansion, TextBank
 
 from .sockets import CLASS_NAMES, ENCODER, EXPANSION, TEXT_BANK, choice, socket, text
 
 CATEGORY = "llmseg/text"
-CUSTOM = "custom"
+NEGATIVES_TIP = (
+    "Names, as in Class Names, that compete and are then left out: their pixels become background, else unknown."
+)
 
 
 class LLMSegClassNames:
@@ -53,19 +56,33 @@ class LLMSegEncodeText:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        tip = f"Read where templates is {CUSTOM}: a frame a line, with {{}} for the phrase or {{a}} for an owl, a dog."
         return {
             "required": {
                 "encoder": socket(ENCODER, "The CLIP; the same one as for the image."),
                 "expansion": socket(EXPANSION, "The classes with their phrases."),
                 "templates": choice(TEMPLATES),
                 "include_names": choice(INCLUDE_NAMES),
-            }
+            },
+            "optional": {
+                "custom_templates": text("", tip, multiline=True),
+                "background": choice(BACKGROUND),
+                "negatives": text("", NEGATIVES_TIP, multiline=True),
+            },
         }
 
     def execute(
-        self, encoder: Encoder, expansion: Expansion, templates: str = AUTO, include_names: str = AUTO
+        self,
+        encoder: Encoder,
+        expansion: Expansion,
+        templates: str = AUTO,
+        include_names: str = AUTO,
+        custom_templates: str = "",
+        background: str = BACKGROUND.default,
+        negatives: str = "",
     ) -> tuple[TextBank]:
-        return (build_text_bank(encoder, expansion, templates, include_names),)
+        expansion = add_background(expansion, background, negatives, known=encoder.knows)
+        return (build_text_bank(encoder, expansion, templates, include_names, custom_templates),)
 
 
 NODES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from llmseg.errors import UnknownNameError
 from llmseg.types import ClassExpansion, ClassName, Expansion, Phrase
 
 ONE = CleaningLimits(min_keep=1)
+NUMBERS = itertools.count()
 
 
 class FakeEncoder:
@@ -31,6 +33,8 @@ class FakeEncoder:
     def __init__(self, vectors: Mapping[str, Sequence[float] | Tensor]) -> None:
         self.vectors = {text: normalize(torch.as_tensor(vector).float(), dim=0) for text, vector in vectors.items()}
         self.phrase_cache: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self.text_identity = f"fake {next(NUMBERS)}"  # what one of them read is nothing to the others
+        self.embed_dim = len(next(iter(self.vectors.values()), ()))
         self.read: list[str] = []
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:

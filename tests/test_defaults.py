@@ -15,7 +15,7 @@ MODEL = Path(options.__file__).parent / "data" / "models" / "embedded.safetensor
 
 @pytest.mark.parametrize("defaults", [EngineDefaults(), *MODEL_DEFAULTS.values()], ids=["unknown", *MODEL_DEFAULTS])
 def test_defaults_are_real_names_within_limits(defaults: EngineDefaults) -> None:
-    for table in ("attention", "templates", "mode", "scales", "refiner"):
+    for table in ("attention", "templates", "mode", "scales", "layout", "scoring", "refiner"):
         assert getattr(defaults, table) in getattr(options, table.upper()).names
     for name in ("window", "stride", "resize"):
         assert 0 <= getattr(defaults, name) <= getattr(options, name.upper()).maximum

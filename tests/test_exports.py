@@ -14,7 +14,7 @@ import llmseg
 ROOT = Path(llmseg.__file__).parent
 HEAVY = ("torch", "numpy", "PIL", "open_clip", "networkx", "openai")
 # The stages whose code is torch itself; everything else is imported without it.
-TORCH_MODULES = ("vit",)
+TORCH_MODULES = ("dense", "vit")
 MODULES = sorted(path.stem for path in ROOT.glob("*.py") if path.stem not in ("__init__", "run"))
 
 

@@ -12,12 +12,12 @@ import llmseg
 
 ROOT = Path(llmseg.__file__).parent
 ORDER = [
-    "errors", "options", "defaults", "windows", "types", "store", "names", "templates",
+    "errors", "options", "defaults", "windows", "types", "store", "names", "templates", "background",
     "folding", "unwanted", "cleaning_rules", "cleaning", "library", "llm", "expansion_text", "expansion",
     "expansion_edits", "interview", "second_looks", "llm_expansion",
-    "tokenizer", "attention", "clip_config", "vit", "pamr", "calibration", "feedback", "dense",
+    "tokenizer", "attention", "mixing", "clip_config", "vit", "pamr", "calibration", "feedback", "dense",
     "checkpoint", "weights", "encoder", "text_cache", "text_bank", "affinity", "patch_features",
-    "phrases", "sampling", "scores", "class_maps", "crf", "painting", "assembly", "bilateral",
+    "phrases", "sampling", "score_rows", "scores", "class_maps", "crf", "painting", "assembly", "bilateral",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
     "graph", "evaluation", "reporting", "commands", "expand", "run",
 ]  # fmt: skip

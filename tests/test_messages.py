@@ -78,7 +78,8 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "unknown combo value": (
         set_input("8", "mode", "maxx"),
         "node 8 (LLMSegAssemble), input 'mode': unknown name 'maxx'; "
-        "expected one of auto, off, paper, blend, lme, max. Did you mean 'max'?",
+        "expected one of auto, off, paper, blend, lme, topk, max, softmax_max, softmax_sum, chils, vote. "
+        "Did you mean 'max'?",
     ),
     "dangling link": (
         set_input("7", "text_bank", ["99", 0]),

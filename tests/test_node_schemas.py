@@ -26,6 +26,11 @@ def inputs(node: Any) -> dict[str, Any]:
     return {**declared["required"], **declared.get("optional", {})}
 
 
+def sockets(*kinds: str) -> set[str]:
+    """Single types; a socket of several lists them with commas."""
+    return {each for kind in kinds for each in kind.split(",")}
+
+
 def test_ids_are_prefixed_and_titled() -> None:
     assert all(name.startswith("LLMSeg") for name in OURS)
     assert set(PACK.NODE_DISPLAY_NAME_MAPPINGS) == set(OURS)
@@ -47,7 +52,7 @@ def test_every_input_has_a_tooltip_and_its_limits(name: str) -> None:
             assert options["min"] <= options["default"] <= options["max"], key
             assert options["step"] > 0, key
         else:
-            assert kind in HOST_TYPES | OUR_TYPES, key
+            assert sockets(kind) <= HOST_TYPES | OUR_TYPES, key
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -55,7 +60,7 @@ def test_outputs_are_named_described_and_of_known_types(name: str) -> None:
     node = OURS[name]
     assert node.DESCRIPTION
     assert node.CATEGORY.split("/")[0] == "llmseg"
-    assert set(node.RETURN_TYPES) <= HOST_TYPES | OUR_TYPES
+    assert sockets(*node.RETURN_TYPES) <= HOST_TYPES | OUR_TYPES
     if node.RETURN_TYPES:
         assert len(node.OUTPUT_TOOLTIPS) == len(node.RETURN_TYPES)
         assert len(getattr(node, "RETURN_NAMES", node.RETURN_TYPES)) == len(node.RETURN_TYPES)

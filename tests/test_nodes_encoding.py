@@ -10,8 +10,11 @@ import pytest
 import torch
 from conftest import import_nodes
 
+from llmseg import build_text_bank, expand_names, parse_names
+from llmseg.encoder import Encoder
+from llmseg.errors import InputError
 from llmseg.examples import load_example
-from llmseg.options import SCENE
+from llmseg.options import ATTENTION, DTYPE, LAYOUT, SCENE
 
 ENCODING: Any = import_nodes("encoding")
 MODELS: Any = import_nodes("models")
@@ -37,6 +40,39 @@ def test_progress_counts_windows_and_may_stop_the_node(host: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         ENCODING.LLMSegEncodeImage().execute(encoder, torch.rand(1, 192, 256, 3), "auto", -1, -1, -1, "one")
     assert seen == [(35, 35)]  # windows of 64 every 32
+
+
+IMAGE = torch.rand(2, 21, 45, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("attention", ATTENTION.names)
+def test_every_attention_gives_features_of_every_image(attention: str, encoder: Encoder) -> None:
+    bank = build_text_bank(encoder, expand_names(parse_names("dog, grass")))
+    given = (encoder, IMAGE, attention, 32, 16, -1, "one")
+    (features,) = ENCODING.LLMSegEncodeImage().execute(*given, text_bank=bank)
+    assert features.size == (21, 45)
+    assert len(features.levels[0].windows) == 2
+    if attention == "resclip":
+        with pytest.raises(InputError, match=r"^attention: 'resclip' looks at the phrases; expected a text bank\."):
+            ENCODING.LLMSegEncodeImage().execute(*given)
+    else:
+        (without,) = ENCODING.LLMSegEncodeImage().execute(*given)
+        assert without.levels[0].windows.equal(features.levels[0].windows)
+
+
+@pytest.mark.parametrize("layout", LAYOUT.names)
+def test_every_layout_reaches_the_windows(layout: str, encoder: Encoder) -> None:
+    (features,) = ENCODING.LLMSegEncodeImage().execute(encoder, IMAGE, "naclip", 24, 16, -1, "one", layout)
+    assert features.aligned == (layout == "grid")
+    assert features.levels[0].plan.size == ((24, 48) if layout == "grid" else (21, 45))
+
+
+@pytest.mark.parametrize("dtype", DTYPE.names)
+def test_every_number_format_is_loaded(dtype: str) -> None:
+    (encoder,) = ENCODING.LLMSegLoadEncoder().execute("embedded", "auto", dtype)
+    assert encoder.module.visual.conv1.weight.dtype == getattr(torch, dtype)
+    (without,) = ENCODING.LLMSegLoadEncoder().execute("embedded", "auto")
+    assert without.module.visual.conv1.weight.dtype == torch.float32, "on a processor"
 
 
 def test_models_are_found_in_their_folders_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

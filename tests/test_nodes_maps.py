@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 import torch
 from conftest import import_nodes
+from slow_scores import make_bank, make_features
 
-from llmseg import InputError, build_text_bank, expand_names, parse_names
+from llmseg import ClassMaps, InputError, ScoreMaps, build_text_bank, expand_names, parse_names
+from llmseg.options import GATE, MODE, REFINER, SCORING
+from llmseg.refinement import SCORE_REFINERS
 
 ENCODING: Any = import_nodes("encoding")
 MAPS: Any = import_nodes("maps")
@@ -19,7 +22,7 @@ def test_the_stages_give_b_maps_for_b_images() -> None:
     (encoder,) = ENCODING.LLMSegLoadEncoder().execute("embedded", "auto")
     image = torch.cat([ENCODING.LLMSegExampleImage().execute(scene)[0] for scene in ("park", "night")])
     bank = build_text_bank(encoder, expand_names(parse_names("dog, building, grass, night, sky")))
-    (features,) = ENCODING.LLMSegEncodeImage().execute(encoder, image, "auto", -1, -1, -1)
+    (features,) = ENCODING.LLMSegEncodeImage().execute(encoder, image, "auto", -1, -1, -1, "one")
     (scores,) = MAPS.LLMSegScore().execute(features, bank)
     (maps,) = MAPS.LLMSegAssemble().execute(scores, "max", -1, -1)
     assert maps.mode == "max"
@@ -31,8 +34,57 @@ def test_the_stages_give_b_maps_for_b_images() -> None:
     assert confidence.dtype == torch.float32
     assert 0 <= confidence.min() <= confidence.max() <= 1
     # Each picture is labelled as if it were alone.
-    (alone,) = ENCODING.LLMSegEncodeImage().execute(encoder, image[1:], "auto", -1, -1, -1)
+    (alone,) = ENCODING.LLMSegEncodeImage().execute(encoder, image[1:], "auto", -1, -1, -1, "one")
     assert torch.allclose(alone.levels[0].windows, features.levels[0].windows[1:], atol=1e-5)
+
+
+INDEX = [0, 0, 1, 2]
+IMAGE = torch.zeros(2, 40, 56, 3)
+
+
+@pytest.mark.parametrize("gate", GATE.names)
+@pytest.mark.parametrize("mode", MODE.names)
+@pytest.mark.parametrize("scoring", SCORING.names)
+def test_every_choice_reaches_its_stage(scoring: str, mode: str, gate: str) -> None:
+    (scores,) = MAPS.LLMSegScore().execute(make_features(), make_bank(INDEX), scoring)
+    assert scores.exact == (scoring == "exact")
+    (maps,) = MAPS.LLMSegAssemble().execute(scores, mode, -1, -1, gate)
+    assert (maps.mode, maps.present is None) == (mode, gate == "none")
+    labels, _ = MAPS.LLMSegLabel().execute(maps, 0.0, 0.0)
+    assert labels.labels.shape == (2, 40, 56)
+
+
+def test_files_from_before_an_input_was_there_still_run() -> None:
+    (scores,) = MAPS.LLMSegScore().execute(make_features(), make_bank(INDEX))
+    (maps,) = MAPS.LLMSegAssemble().execute(scores, "auto", -1, -1)
+    assert not scores.exact
+    assert maps.present is None
+
+
+@pytest.mark.parametrize("refiner", REFINER.names)
+def test_refine_takes_both_kinds_of_maps(refiner: str) -> None:
+    (scores,) = MAPS.LLMSegScore().execute(make_features(), make_bank(INDEX))
+    (maps,) = MAPS.LLMSegAssemble().execute(scores, "max", -1, -1)
+    (refined,) = MAPS.LLMSegRefine().execute(maps, IMAGE, refiner)
+    assert isinstance(refined, ClassMaps)
+    if refiner in SCORE_REFINERS:
+        (refined,) = MAPS.LLMSegRefine().execute(scores, IMAGE, refiner)
+        assert isinstance(refined, ScoreMaps)
+        assert MAPS.LLMSegAssemble().execute(refined, "max", -1, -1)[0].size == (40, 56)
+    else:
+        with pytest.raises(InputError, match=f"^refiner: '{refiner}' refines class maps, these are score maps; "):
+            MAPS.LLMSegRefine().execute(scores, IMAGE, refiner)
+
+
+def test_the_other_kind_of_maps_is_refused_where_only_one_will_do() -> None:
+    (scores,) = MAPS.LLMSegScore().execute(make_features(), make_bank(INDEX))
+    (maps,) = MAPS.LLMSegAssemble().execute(scores, "max", -1, -1)
+    with pytest.raises(InputError) as error:
+        MAPS.LLMSegLabel().execute(scores, 0.0, 0.0)
+    assert str(error.value) == "class_maps: ScoreMaps; expected ClassMaps."
+    with pytest.raises(InputError) as error:
+        MAPS.LLMSegAssemble().execute(maps, "max", -1, -1)
+    assert str(error.value) == "score_maps: ClassMaps; expected ScoreMaps."
 
 
 @pytest.mark.parametrize(("channels", "expected"), [(1, [0.5] * 3), (3, [0.1, 0.2, 0.3]), (4, [0.1, 0.2, 0.3])])

@@ -39,3 +39,11 @@ def test_a_bad_list_is_one_clear_error() -> None:
     assert str(error.value) == (
         "names: no class name in '  ,  '; expected names separated by commas, such as 'dog, car, tree'."
     )
+
+
+def test_frames_of_ones_own() -> None:
+    expansion, encoder = expand_names(names("dog, grass"), "off"), load_encoder()
+    (mine,) = TEXT.LLMSegEncodeText().execute(encoder, expansion, "custom", "no", "a photo of a {}.\n")
+    (single,) = TEXT.LLMSegEncodeText().execute(encoder, expansion, "single", "no", "ignored")
+    assert mine.templates.startswith("custom:")
+    assert mine.embeddings.equal(single.embeddings)

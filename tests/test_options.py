@@ -36,13 +36,31 @@ def scales_table() -> Collection[str]:
 def templates_table() -> Collection[str]:
     from llmseg.templates import TEMPLATES
 
-    return TEMPLATES
+    return {*TEMPLATES, options.CUSTOM}
 
 
 def refiner_table() -> Collection[str]:
     from llmseg.refinement import REFINERS
 
     return REFINERS
+
+
+def layout_table() -> Collection[str]:
+    from llmseg.windows import GRID, PUBLISHED
+
+    return GRID, PUBLISHED
+
+
+def scoring_table() -> Collection[str]:
+    from llmseg.scores import EXACT, FAST
+
+    return FAST, EXACT
+
+
+def dtype_table() -> Collection[str]:
+    import torch
+
+    return {name for name in options.DTYPE.names if getattr(torch, name).is_floating_point}
 
 
 def activation_table() -> Collection[str]:
@@ -72,13 +90,16 @@ def profile_table() -> Collection[str]:
     return PROFILES
 
 
-# A new `Choice` must be entered here. Those without a table: yes and no, the network, and the names of models.
+# A new `Choice` must be entered here. Those without a table: yes and no, the gate, the background, the network, and the names of models.
 IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "ATTENTION": attention_table,
     "MODE": mode_table,
     "SCALES": scales_table,
     "TEMPLATES": templates_table,
     "REFINER": refiner_table,
+    "LAYOUT": layout_table,
+    "SCORING": scoring_table,
+    "DTYPE": dtype_table,
     "ACTIVATION": activation_table,
     "LIBRARY": library_files,
     "SCENE": scene_files,
@@ -87,12 +108,24 @@ IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "NETWORK": lambda: ("online", "offline", "frozen"),
     "INCLUDE_NAMES": lambda: ("yes", "no"),
     "MODEL": lambda: options.MODEL.names,
+    "GATE": lambda: ("none", "simseg"),
+    "BACKGROUND": lambda: ("listed", "surroundings"),
 }
 
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_implementation_has_exactly_these_keys(name: str) -> None:
     assert set(IMPLEMENTED[name]()) == set(CHOICES[name].names)
+
+
+def test_score_maps_take_some_of_the_refiners() -> None:
+    from llmseg.refinement import REFINERS, SCORE_REFINERS
+
+    assert {"none"} < set(SCORE_REFINERS) < set(REFINERS) == set(options.REFINER.names)
+
+
+def test_temperatures_are_those_of_modes() -> None:
+    assert set(MODE_TEMPERATURE) <= set(mode_table())
 
 
 @pytest.mark.parametrize("name", CHOICES)

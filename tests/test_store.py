@@ -166,3 +166,26 @@ def test_hash_is_of_the_content() -> None:
         (None,),
     ]
     assert len({content_hash(*part) for part in parts}) == len(parts)
+
+
+def test_trimming_drops_what_was_written_first(tmp_path: Path) -> None:
+    for age, name in enumerate(("c", "a/b", "a/d", "e")):
+        write_atomic(tmp_path / name, bytes(10))
+        os.utime(tmp_path / name, (age, age))
+    store.trim_folder(tmp_path, 40)
+    assert files_below(tmp_path) == ["a", "b", "c", "d", "e"]
+    store.trim_folder(tmp_path, 25)
+    assert files_below(tmp_path) == ["a", "d", "e"]
+    store.trim_folder(tmp_path, 0)
+    assert files_below(tmp_path) == ["a"]
+    store.trim_folder(tmp_path / "none", 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_trimming_stays_in_the_folder(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "outside" / "precious", bytes(10))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "folder").symlink_to(tmp_path / "outside")
+    (tmp_path / "cache" / "file").symlink_to(tmp_path / "outside" / "precious")
+    store.trim_folder(tmp_path / "cache", 0)
+    assert (tmp_path / "outside" / "precious").is_file()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -119,6 +121,32 @@ def test_a_phrase_named_twice_is_encoded_once(fresh):
     assert vectors[0].equal(vectors[2])
 
 
+def test_names_phrases_and_sentences_are_encoded_together(fresh, monkeypatch):
+    encoder, _ = fresh
+    calls = []
+    encode = encoder.encode_text
+    monkeypatch.setattr(encoder, "encode_text", lambda sentences: calls.append(sentences) or encode(sentences))
+    sentence = Phrase("an owl and an oak", kind="descriptions")
+    bank = build_text_bank(encoder, expand(bird=["owl", sentence], tree=["oak", "owl"]), "single", "no")
+    (sentences,) = calls
+    assert sorted(sentences) == [
+        "a photo of a bird.", "a photo of a oak.", "a photo of a owl.", "a photo of a tree.",
+        "an owl and an oak",
+    ]  # fmt: skip
+    torch.testing.assert_close(bank.embeddings[1], slow_vector(encoder, sentence.text, "bare"), atol=1e-5, rtol=0)
+    torch.testing.assert_close(bank.name_embeddings[1], slow_vector(encoder, "tree", "single"), atol=1e-5, rtol=0)
+
+
+def test_many_phrases_are_encoded_part_by_part(fresh, monkeypatch):
+    encoder, rows = fresh
+    whole = encode_phrases(load_encoder(), ["owl", "oak", "duck", "car", "tree"], "captions6")
+    monkeypatch.setenv("LLMSEG_DATA", os.environ["LLMSEG_DATA"] + "_other")
+    monkeypatch.setattr(text_bank, "SENTENCES_AT_ONCE", 13)
+    parts = encode_phrases(encoder, ["owl", "oak", "duck", "car", "tree"], "captions6")
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=0)
+    assert sum(rows) == 30
+
+
 def test_other_templates_are_other_vectors(fresh):
     encoder, rows = fresh
     single = encode_phrases(encoder, ["owl"], "single")
@@ -128,12 +156,12 @@ def test_other_templates_are_other_vectors(fresh):
 
 
 def test_the_cache_forgets_the_oldest_beyond_its_size(fresh, monkeypatch):
-    encoder, rows = fresh
+    encoder, _ = fresh
     monkeypatch.setattr(text_bank, "CACHED_PHRASES", 2)
     assert len(encode_phrases(encoder, ["owl", "oak", "duck"], "single")) == 3
-    assert list(encoder.phrase_cache) == [("single", "oak"), ("single", "duck")]
-    encode_phrases(encoder, ["duck", "owl"], "single")
-    assert sum(rows) == 4
+    assert [phrase for _, phrase in encoder.phrase_cache] == ["oak", "duck"]
+    assert len(encode_phrases(encoder, ["duck", "owl"], "single")) == 2
+    assert [phrase for _, phrase in encoder.phrase_cache] == ["duck", "owl"]
 
 
 @pytest.mark.gpu
@@ -144,6 +172,40 @@ def test_cached_phrases_follow_a_model_that_a_host_moves(fresh):
     after = encode_phrases(encoder, ["owl", "oak"], "single")
     assert after.device == encoder.device
     assert after[0].cpu().equal(before[0])
+
+
+# --- frames of one's own ---
+
+
+def test_custom_frames_are_averaged_like_any_others(encoder):
+    lines = "\n".join(TEMPLATES["captions6"])
+    mine = build_text_bank(encoder, expand(bird=["owl"]), "custom", custom_templates=lines)
+    assert mine.templates.startswith("custom:")
+    assert mine.embeddings.equal(build_text_bank(encoder, expand(bird=["owl"]), "captions6").embeddings)
+
+
+def test_an_edited_frame_is_another_set(fresh):
+    encoder, rows = fresh
+    banks = [build_text_bank(encoder, expand(bird=[]), "custom", custom_templates=text) for text in ("a {}", "the {}")]
+    assert sum(rows) == 2
+    assert banks[0].templates != banks[1].templates
+    assert not banks[0].embeddings.equal(banks[1].embeddings)
+
+
+def test_custom_frames_are_asked_for(encoder):
+    with pytest.raises(InputError) as caught:
+        build_text_bank(encoder, expand(bird=[]), "custom")
+    assert str(caught.value) == (
+        "custom_templates: no frames; expected 1 to 1000, one a line, such as 'a drawing of a {}.'"
+    )
+
+
+def test_a_phrase_is_too_long_where_any_of_its_sentences_is(tiny_clip, saved_clip):
+    encoder = load_encoder(str(saved_clip(tiny_clip())))
+    frames = "a photograph of an extraordinarily large {}\n! ? ! ? ! ? ! {}"  # the second is shorter, but for tokens
+    bank = build_text_bank(encoder, expand(cat=["a b c d e f g", "a b c d e f g h"]), "custom", "no", frames)
+    assert bank.phrases == ("a b c d e f g",)
+    assert bank.dropped == (("cat", "a b c d e f g h", "too_long"),)
 
 
 # --- refused ---
@@ -171,7 +233,8 @@ def test_unknown_templates_are_refused(encoder):
     with pytest.raises(UnknownNameError) as caught:
         build_text_bank(encoder, expand(bird=[]), "sinlge")
     assert str(caught.value) == (
-        "templates: unknown name 'sinlge'; expected one of bare, single, captions6, short7. Did you mean 'single'?"
+        "templates: unknown name 'sinlge'; expected one of bare, single, captions6, short7, openai80, surgery85, custom. "
+        "Did you mean 'single'?"
     )
 
 

@@ -12,7 +12,16 @@ import pytest
 
 from llmseg import tokenizer
 from llmseg.errors import InputError, ModelError
-from llmseg.tokenizer import END, START, VOCABULARY_SIZE, ClipTokenizer, clean_text, find_merges
+from llmseg.tokenizer import (
+    END,
+    START,
+    VOCABULARY_SIZE,
+    ClipTokenizer,
+    batch_lengths,
+    clean_text,
+    find_merges,
+    is_plain,
+)
 
 NASTY = [
     *("", " ", "\t\n ", "a", "A photo of a cat.", "it's they've I'LL we'd you're i'm don't", "'S 'ſ ''s'' '"),
@@ -132,6 +141,11 @@ def test_padded_rows_equal_open_clip(ours, theirs):
     assert not theirs(sentences)[:, rows.shape[1] :].any()
 
 
+def test_rows_may_be_padded_further(ours, theirs):
+    sentences = ["cat", "a photo of a cat"]
+    assert ours(sentences, 77).equal(theirs(sentences))
+
+
 def test_no_sentences_give_no_rows(ours):
     assert ours([]).shape == (0, 2)
 
@@ -168,6 +182,31 @@ def test_a_merge_table_has_every_token_once():
 )
 def test_clean_text(text, cleaned):
     assert clean_text(text) == cleaned
+
+
+@pytest.mark.parametrize("text", [*NASTY, *_random_texts(60)], ids=ascii)
+def test_a_plain_text_has_no_more_tokens_than_letters(ours, text):
+    if is_plain(text):
+        assert clean_text(text) == " ".join(text.split()).lower()
+        assert len(ours.encode(text)) <= len(text)
+
+
+@pytest.mark.parametrize("budget", [1, 7, 30, 1000])
+def test_batches_hold_every_row_once_and_keep_to_the_budget(budget):
+    lengths = random.Random(budget).choices(range(2, 16), k=50)
+    batches = batch_lengths(lengths, budget)
+    order = list(itertools.chain.from_iterable(batches))
+    assert sorted(order) == list(range(50))
+    assert [lengths[row] for row in order] == sorted(lengths)
+    for batch, following in itertools.zip_longest(batches, batches[1:]):
+        assert len(batch) == 1 or len(batch) * lengths[batch[-1]] <= budget
+        assert following is None or (len(batch) + 1) * lengths[following[0]] > budget, (
+            "no batch is shorter than need be"
+        )
+
+
+def test_no_rows_are_no_batches():
+    assert batch_lengths([], 9) == []
 
 
 def test_the_merge_table_is_found_without_importing_its_package():

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from slow_scores import make_bank, make_features
 
 from llmseg import types
 from llmseg.errors import InputError
@@ -31,6 +32,30 @@ def test_class_list_names_in_label_order() -> None:
     assert classes.names == ("dog", "sky", "car")
     assert classes.background == 1
     assert ClassList((ClassName("dog"),)).background is None
+
+
+def test_classes_that_only_compete_are_not_shown() -> None:
+    negatives = tuple(ClassName(name, role="negative") for name in ("shadow", "fog"))
+    classes = ClassList((ClassName("dog"), ClassName("sky", role="background"), *negatives))
+    assert classes.names == ("dog", "sky", "shadow", "fog")
+    assert classes.shown.names == ("dog", "sky")
+    assert classes.shown.background == classes.background == 1
+    assert ClassList((ClassName("dog"),)).shown == ClassList((ClassName("dog"),))
+
+
+@pytest.mark.parametrize(("size", "window"), [((40, 56), 0), ((56, 40), 24), ((21, 45), 24)])
+def test_the_grid_of_a_level_is_its_whole_patches(size: tuple[int, int], window: int) -> None:
+    level = make_features(size, window=window, stride=16).levels[0]
+    assert level.grid == (level.plan.size[0] // 8, level.plan.size[1] // 8)
+    assert level.windows.shape[1:3] == (len(level.plan.tops), len(level.plan.lefts))
+    assert level.windows.shape[3:5] == level.plan.cells
+
+
+def test_weights_of_phrases_are_optional() -> None:
+    assert make_bank([0, 1]).weights is None
+    weights = make_bank([0, 1], weights=[1.0, 0.5]).weights
+    assert weights is not None
+    assert weights.tolist() == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(("status", "kept"), [("ok", True), ("user", True), ("dropped", False)])
