@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,7 +148,7 @@ class Encoder:
         square = (self.image_size, self.image_size)
         if tuple(images.shape[-2:]) != square:
             images = interpolate(images, size=square, mode="bicubic", antialias=True).clamp(0, 1)
-        return partial(self._encode_square, images)
+        return cache(partial(self._encode_square, images))
 
     def _encode_square(self, images: Tensor) -> Tensor:
         import torch

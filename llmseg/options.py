@@ -1,7 +1,7 @@
 """Every list of names, default, limit and tooltip that a person can choose from.
 
 The nodes, the command line, the error messages and the tests read these tables; each implementation
-table (`attention.ATTENTION`, `assembly.ASSEMBLERS` ...) has exactly the keys that stand here, and a
+table (`attention.ATTENTION`, `modes.MODES` ...) has exactly the keys that stand here, and a
 test says so. Standard library only, so that reading it never imports torch.
 
 Not here: what the options do, what "auto" means for a model (`defaults`).

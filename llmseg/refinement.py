@@ -111,7 +111,9 @@ def refine_maps(maps: ClassMaps, images: Tensor, refiner: str = AUTO) -> ClassMa
         InputError: other images than those of the maps, or maps too large.
     """
     _check_images(images, len(maps), maps.size)
-    return lookup(REFINERS, maps.refiner if refiner == AUTO else refiner, place="refiner")(maps, images)
+    if refiner == AUTO:  # a refiner that makes maps finer has nothing to do at pixels
+        refiner = "none" if maps.grid == maps.size else maps.refiner
+    return lookup(REFINERS, refiner, place="refiner")(maps, images)
 
 
 def _keep_scores(scores: ScoreMaps, images: Tensor) -> ScoreMaps:

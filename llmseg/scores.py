@@ -25,6 +25,7 @@ from .score_rows import ScoreRows
 from .types import Level, PatchFeatures, TextBank
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 __all__ = ["Layer", "ScoreMaps", "merge_levels", "merge_windows", "score_image"]
@@ -77,6 +78,11 @@ class ScoreMaps:
 
     def __len__(self) -> int:
         return len(self.layers[0].values)
+
+    @property
+    def device(self) -> torch.device:
+        """Where scores are made."""
+        return self.layers[0].values.device
 
     @property
     def exact(self) -> bool:

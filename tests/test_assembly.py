@@ -11,9 +11,10 @@ from slow_scores import WIDTH, make_scores, units
 from torch.nn.functional import interpolate
 
 from llmseg import assembly, options
-from llmseg.assembly import ASSEMBLERS, AssembledMaps, assemble_classes
+from llmseg.assembly import AssembledMaps, assemble_classes
 from llmseg.class_maps import HeldMaps
 from llmseg.errors import InputError, UnknownNameError
+from llmseg.modes import MODES
 from llmseg.options import AUTO_NUMBER
 from llmseg.painting import present_classes
 
@@ -98,12 +99,12 @@ SLOW = {
 
 
 def test_the_tables_agree():
-    assert list(SLOW) == list(ASSEMBLERS) == list(options.MODE.names)
-    assert [mode for mode in ASSEMBLERS if ASSEMBLERS[mode].probabilities] == list(PROBABILITIES)
-    assert set(SEPARATE) | set(PROBABILITIES) == set(ASSEMBLERS)
+    assert list(SLOW) == list(MODES) == list(options.MODE.names)
+    assert [mode for mode in MODES if MODES[mode].probabilities] == list(PROBABILITIES)
+    assert set(SEPARATE) | set(PROBABILITIES) == set(MODES)
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("given", [ON_PATCHES, AT_PIXELS], ids=["fast", "exact"])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
 @pytest.mark.parametrize(("temperature", "name_weight"), [(0.05, 0.3), (10, 0)])
@@ -156,7 +157,7 @@ def test_off_is_the_class_name_whatever_the_phrases():
     assert maps(scores, "off")[1].equal(scores.name_scores(1))
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 def test_copies_of_the_class_name_change_nothing_but_probabilities(mode):
     names = units(3, seed=2)
     once = assembled([0, 1, 2], embeddings=names, names=names)
@@ -172,7 +173,7 @@ def test_copies_of_the_class_name_change_nothing_but_probabilities(mode):
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 def test_the_order_of_phrases_does_not_matter(mode, weights):
     order = torch.tensor([4, 2, 6, 3, 0, 5, 1])
     scores = assembled(weights=weights)
@@ -184,7 +185,7 @@ def test_the_order_of_phrases_does_not_matter(mode, weights):
     close(maps(shuffled, mode), maps(scores, mode), atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 def test_a_phrase_more_for_one_class_leaves_the_scores_of_others_alone(mode):
     scores = assembled()
     more = assembled([*INDEX, 2], embeddings=torch.cat([scores.bank.embeddings, units(1, seed=8)]))
@@ -216,7 +217,7 @@ def test_log_mean_exp_lies_between_mean_and_max():
     assert (middle <= maps(scores, "max") + 1e-6).all()
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("temperature", [5e-324, 1e-40, 1e-3, 10])
 def test_no_temperature_overflows_single_precision(mode, temperature):
     values = maps(assembled(weights=WEIGHTS), mode, temperature=temperature)
@@ -224,7 +225,7 @@ def test_no_temperature_overflows_single_precision(mode, temperature):
     assert values.isfinite().all()
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 def test_linear_modes_commute_with_enlarging(mode):
     """One aligned window as large as the original: the patch grid enlarged is what competes at the pixels, or not."""
     fast, exact = (assembled(scoring=scoring) for scoring in ("fast", "exact"))
@@ -257,7 +258,7 @@ def test_the_vote_of_equal_phrases_goes_to_the_first_class():
 # --- weights ---
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 def test_equal_weights_change_only_how_much_all_count(mode):
     close(maps(assembled(weights=[1.0] * 7), mode), maps(assembled(), mode), atol=1e-6)
     doubled = maps(assembled(weights=[2.0] * 7), mode)
@@ -275,7 +276,7 @@ def test_a_phrase_of_weight_three_counts_as_three(mode):
     close(maps(scores, mode), maps(copies, mode))
 
 
-@pytest.mark.parametrize("mode", [mode for mode in ASSEMBLERS if mode != "off"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "off"])
 def test_a_phrase_of_almost_no_weight_hardly_counts(mode):
     scores = assembled(weights=[1.0, 1e-30, 1.0, 1.0, 1.0, 1.0, 1.0])
     kept = [0, 2, 3, 4, 5, 6]
@@ -302,7 +303,7 @@ def test_the_gate_lets_only_classes_pass_that_stand_out(scoring):
 # --- held or not ---
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 def test_maps_made_when_asked_for_are_the_held_ones(mode, monkeypatch):
     scores = assembled(window=16, stride=8, weights=WEIGHTS)
     held = assemble_classes(scores, mode)

@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from llmseg import assembly, sampling
-from llmseg.assembly import ASSEMBLERS, AssembledMaps, assemble_classes
+from llmseg.assembly import AssembledMaps, assemble_classes
 from llmseg.class_maps import ClassMaps, HeldMaps
 from llmseg.errors import InputError
 from llmseg.labels import label_phrases, label_pixels
+from llmseg.modes import MODES
 from llmseg.palette import make_palette
 from llmseg.scores import score_image
 from llmseg.types import UNKNOWN, ClassList, ClassName, LabelMap
@@ -204,7 +205,7 @@ def test_pixels_of_negative_classes_are_background_where_there_is_one() -> None:
 # --- gate ---
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("scoring", ["fast", "exact"])
 def test_an_absent_class_never_wins(scoring: str, mode: str) -> None:
     scores = make_scores(INDEX, scoring=scoring, names=units(4, seed=6), logit_scale=9.0)
@@ -274,7 +275,7 @@ def test_phrases_by_hand() -> None:
 
 @pytest.mark.parametrize("weights", [None, [1.0, 0.2, 1.0, 0.3, 1.0, 2.0, 0.5]], ids=["alike", "weighted"])
 @pytest.mark.parametrize("scoring", ["fast", "exact"])
-@pytest.mark.parametrize("mode", [mode for mode in ASSEMBLERS if mode != "off"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "off"])
 def test_the_winning_phrase_is_the_best_of_the_decided_class(
     mode: str, scoring: str, weights: list[float] | None
 ) -> None:
@@ -318,7 +319,7 @@ def test_small_tiles_change_nothing(scoring: str, mode: str, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("gate", ["none", "simseg"])
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 def test_maps_made_when_asked_for_give_the_labels_of_held_ones(
     mode: str, gate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ ORDER = [
     "expansion_edits", "interview", "second_looks", "llm_expansion",
     "tokenizer", "attention", "mixing", "clip_config", "vit", "pamr", "calibration", "feedback", "dense",
     "checkpoint", "weights", "encoder", "text_cache", "text_bank", "affinity", "patch_features",
-    "phrases", "sampling", "score_rows", "scores", "class_maps", "crf", "painting", "assembly", "bilateral",
+    "phrases", "sampling", "score_rows", "scores", "class_maps", "crf", "painting", "modes", "assembly", "bilateral",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
     "graph", "evaluation", "reporting", "commands", "expand", "run",
 ]  # fmt: skip

@@ -22,9 +22,9 @@ def attention_table() -> Collection[str]:
 
 
 def mode_table() -> Collection[str]:
-    from llmseg.assembly import ASSEMBLERS
+    from llmseg.modes import MODES
 
-    return ASSEMBLERS
+    return MODES
 
 
 def scales_table() -> Collection[str]:

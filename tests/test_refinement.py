@@ -10,11 +10,12 @@ from slow_scores import PUBLISHED_CASES, WIDTH, make_scores, units
 from torch.nn.functional import interpolate
 
 from llmseg import options, refinement
-from llmseg.assembly import ASSEMBLERS, assemble_classes
+from llmseg.assembly import assemble_classes
 from llmseg.bilateral import FINER, upsample_bilaterally
 from llmseg.class_maps import ClassMaps, HeldMaps
 from llmseg.errors import InputError, UnknownNameError
 from llmseg.labels import label_pixels
+from llmseg.modes import MODES
 from llmseg.painting import mask_classes, paint, present_classes
 from llmseg.pamr import pamr
 from llmseg.refinement import REFINERS, SCORE_REFINERS, refine, refine_bilaterally, refine_maps, refine_scores
@@ -188,7 +189,7 @@ def test_pamr_before_the_merge_is_that_of_the_phrase_maps(case, phrases):
             torch.testing.assert_close(after, pamr(enlarged, guide[0]), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("mode", ASSEMBLERS)
+@pytest.mark.parametrize("mode", MODES)
 def test_refined_scores_are_merged_like_any_others(images, mode):
     scores = make_scores(INDEX, size=SIZE, weights=[1.0, 0.2, 1.0, 0.3, 1.0, 2.0, 0.5])
     refined = refine_scores(scores, images, "pamr")

@@ -1,0 +1,140 @@
+"""Time and memory of the engine against phrases, picture size and batch; a table and a plot.
+
+    python -m benchmarks.scaling [--plot scaling.png] [--giant]
+
+Random ViT-B/16 weights, float32, two threads, every line in a process of its own. Memory is the growth of the peak
+over what imports and weights took. `--giant` adds a picture of 4,096 x 4,096 with 10,000 phrases.
+
+Not here: the public code (`dense`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors.torch import save_file
+
+from .reference_inputs import random_weights
+
+COUNTS = (21, 171, 1710, 5000, 10_000)
+SIDES = (224, 512, 1024, 2048, 4096)
+BATCHES = (1, 2, 4, 8)
+CLASSES = 171  # at most: phrases share them
+PROBE = """
+import json, resource, sys, time
+import torch
+from torch.nn.functional import normalize
+from llmseg.assembly import assemble_classes
+from llmseg.encoder import load_encoder
+from llmseg.labels import label_pixels
+from llmseg.patch_features import build_patch_features
+from llmseg.scores import score_image
+from llmseg.types import ClassList, ClassName, TextBank
+path, scoring, side, count, batch, classes, window = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
+torch.set_num_threads(2)
+encoder = load_encoder(path, activation="quickgelu")
+generator = torch.Generator().manual_seed(0)
+vectors = normalize(torch.randn(count, 512, generator=generator), dim=-1)
+names = tuple(ClassName(str(number)) for number in range(classes))
+index = torch.arange(count) * classes // count
+bank = TextBank(vectors, index, vectors[torch.arange(classes) * count // classes], ClassList(names),
+                tuple(map(str, range(count))), "", encoder.identity)
+images = torch.rand(batch, 3, side, side, generator=generator)
+build_patch_features(encoder, images[:1, :, :224, :224], window=224, stride=224, resize=0, scales="one")
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before, started = peak(), time.perf_counter()
+features = build_patch_features(encoder, images, window=window, stride=window // 2, resize=0, scales="one")
+seen = time.perf_counter()
+label_pixels(assemble_classes(score_image(features, bank, scoring), "softmax_max"))
+done = time.perf_counter()
+print(json.dumps({"image": seen - started, "labels": done - seen, "memory": peak() - before, "peak": peak()}))
+"""
+
+
+class Point(NamedTuple):
+    """One measurement: what was asked, and seconds and megabytes."""
+
+    scoring: str
+    side: int
+    count: int
+    batch: int
+    image: float
+    labels: float
+    memory: float
+    peak: float
+
+
+def main() -> None:
+    """Print tables, and draw them where a file is named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--plot", type=Path, help="picture to draw; needs matplotlib")
+    parser.add_argument("--giant", action="store_true", help="4,096 x 4,096 with 10,000 phrases; takes minutes")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.safetensors"
+        save_file(random_weights(), path)
+        points = []
+        print("| scoring | picture | phrases | batch | image, s | labels, s | memory, MB | peak in all, MB |")
+        print("|---|---:|---:|---:|---:|---:|---:|---:|")
+        for scoring in ("fast", "exact"):
+            asked = [(512, count, 1) for count in COUNTS]
+            asked += [(side, CLASSES, 1) for side in SIDES if side != 512]
+            asked += [(224, CLASSES, batch) for batch in BATCHES[1:]]
+            points += [measure(path, scoring, *each) for each in asked]
+        if options.giant:
+            for scoring in ("fast", "exact"):
+                measure(path, scoring, 4096, 10_000, 1)
+    if options.plot:
+        draw(points, options.plot)
+
+
+def measure(path: Path, scoring: str, side: int, count: int, batch: int) -> Point:
+    """One line, in a process of its own."""
+    numbers = (side, count, batch, min(count, CLASSES), 224)
+    command = [sys.executable, "-c", PROBE, str(path), scoring, *map(str, numbers)]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    point = Point(scoring, side, count, batch, **found)
+    seconds = f"{point.image:.2f} | {point.labels:.2f}"
+    megabytes = f"{point.memory:.0f} | {point.peak:.0f}"
+    print(f"| {scoring} | {side} x {side} | {count} | {batch} | {seconds} | {megabytes} |", flush=True)
+    return point
+
+
+def draw(points: Sequence[Point], path: Path) -> None:
+    """Seconds and megabytes against phrases and against the side of the picture."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    views: tuple[tuple[str, Callable[[Point], bool], Callable[[Point], int]], ...] = (
+        ("phrases, 512 x 512", lambda p: p.side == 512, lambda p: p.count),
+        ("side, 171 phrases", lambda p: p.count == CLASSES and p.batch == 1, lambda p: p.side),
+    )
+    for column, (title, chosen, value) in enumerate(views):
+        seconds, megabytes = axes[:, column]
+        for scoring in ("fast", "exact"):
+            line = sorted((point for point in points if point.scoring == scoring and chosen(point)), key=value)
+            at = [value(point) for point in line]
+            seconds.loglog(at, [point.labels for point in line], "o-", label=f"labels, {scoring}")
+            megabytes.loglog(at, [point.memory for point in line], "o-", label=scoring)
+            if scoring == "fast":
+                seconds.loglog(at, [point.image for point in line], "s--", color="grey", label="image tower")
+        seconds.set(title=f"seconds against {title}", ylabel="s")
+        megabytes.set(title=f"memory against {title}", ylabel="MB over the weights")
+        for view in (seconds, megabytes):
+            view.legend()
+            view.grid(alpha=0.3)
+    figure.savefig(path, dpi=90)
+
+
+if __name__ == "__main__":
+    main()
