@@ -83,7 +83,8 @@ class LastBlock:
         source: the paper.
         weight: of each map.
         window: standard deviation, in patches, of a Gaussian of distance added to the logits; 0: none.
-        depth: blocks from the end whose attention outputs are added up, beside the unchanged tower.
+        depth: blocks from the end, half of them at most, whose attention outputs are added up beside the unchanged
+            tower.
         normalised: rows are compared by direction, after one step towards their own kind (GEM).
         borrowed, feedback, calibration: extra branches.
         stitched: the last block sees the patches of all windows of an image at once.

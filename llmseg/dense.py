@@ -139,7 +139,8 @@ def _mix_borrowed(
 def _sum_beside(tower: VisionTower, x: Tensor, method: LastBlock) -> Tensor:
     """Attention outputs of the last blocks, added up beside the unchanged path that they read. [B,1+P,width]"""
     blocks = tower.blocks
-    start = max(0, len(blocks) - method.depth)
+    # Published for towers of twelve and more; a flat one keeps half of its blocks to see with.
+    start = max(len(blocks) // 2, len(blocks) - method.depth)
     for block in blocks[:start]:
         x = block(x)
     total = x if method.residual else torch.zeros_like(x)

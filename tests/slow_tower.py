@@ -129,7 +129,7 @@ def slow_maskclip(tower, image, phrases=None):
 
 def slow_surgery(tower, image, phrases=None):
     after, grid = tower.outputs(image)
-    first = max(1, tower.layers - 5)  # the last six blocks
+    first = max(tower.layers // 2, tower.layers - 6) + 1  # the last six blocks, or half of the tower
     total = after[first - 1]
     for block in range(first, tower.layers + 1):
         total = total + tower.merge([alike(v) @ v for _, _, v in tower.project(after[block - 1], block)], block)
@@ -138,7 +138,7 @@ def slow_surgery(tower, image, phrases=None):
 
 def slow_gem(tower, image, phrases=None):
     after, grid = tower.outputs(image)
-    first = max(1, tower.layers - 5)
+    first = max(tower.layers // 2, tower.layers - 6) + 1
     total = after[first - 1]
     for block in range(first, tower.layers + 1):
         normed = tower.norm(after[block - 1], f"transformer.resblocks.{block - 1}.ln_1")

@@ -26,7 +26,11 @@ README_PICTURE = ROOT / "docs" / "park.png"
 NAMES = "building, sky, grass, dog, flower, ball, tree, car"
 SCALE, MARGIN, CAPTION = 2, 16, 40
 # Workflow -> start of the name of the saved image that tells what it does.
-THUMBNAILS = {"quickstart": "quickstart/overlay", "paper_step_by_step": "paper/3_phrases_that_won"}
+THUMBNAILS = {
+    "quickstart": "quickstart/overlay",
+    "paper_step_by_step": "paper/3_phrases_that_won",
+    "published_order": "published/overlay",
+}
 THUMBNAIL_SIZE = (480, 360)
 
 
