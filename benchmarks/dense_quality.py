@@ -49,7 +49,7 @@ class Key(NamedTuple):
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=50, help="how many of the fifty")
+    parser.add_argument("--scenes", type=int, default=50, help="how many of the fifty, evenly spread")
     count = parser.parse_args().scenes
     torch.set_num_threads(2)
     encoder = load_encoder()
@@ -62,8 +62,9 @@ def main() -> None:
     )
     totals: dict[Key, Tensor] = defaultdict(lambda: torch.zeros(len(NAMES), len(NAMES) + 1, dtype=torch.int64))
     agreements: dict[str, list[Tensor]] = defaultdict(list)
-    for picture, fine in benchmark_scenes()[:count]:
-        image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    scenes = benchmark_scenes()
+    for picture, fine in scenes[:: max(1, len(scenes) // count)][:count]:
+        image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
         truth = COARSE[torch.from_numpy(fine.astype(np.int64))]
         for key, labels in _all_ways(encoder, image, banks):
             totals[key] += confusion_matrix(labels, truth, len(NAMES))
