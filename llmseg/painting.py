@@ -1,11 +1,10 @@
-"""Class maps and class scores -> labels, one class at a time, as SimSeg does (Yi et al., CVPR 2023).
+"""Class maps and class scores -> masks, one class at a time, as SimSeg does (Yi et al., CVPR 2023).
 
     present_classes  few classes whose names stand out for the whole image
     mask_classes     the map of each one stretched to 0..1, told from the rest by a CRF, closed
-    paint            the masks laid over each other; the best score wins
 
 Nothing here compares maps of different classes: what a map weighs is its shape, and which class wins is decided
-by its name alone. arXiv:2404.00701 keeps all of it, and replaces the maps.
+by its name alone: `refinement` lays the masks over each other. arXiv:2404.00701 keeps all of it but the maps.
 
 Not here: the CRF (`crf`), labels by comparing maps (`labels`).
 """
@@ -16,12 +15,11 @@ from typing import TYPE_CHECKING
 
 from .crf import CRF_PRESETS, DenseCrf
 from .errors import InputError
-from .types import UNKNOWN
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["close_masks", "mask_classes", "paint", "present_classes"]
+__all__ = ["close_masks", "mask_classes", "present_classes"]
 
 CLASSES_AT_ONCE = 16  # in the CRF: 100 MB at 288 x 288
 DEVIATIONS = 1.0  # above the mean of the best scores
@@ -105,26 +103,6 @@ def close_masks(masks: Tensor, side: int = 7) -> Tensor:
 
     grown = max_pool2d(masks[:, None].float(), side, stride=1, padding=side // 2)
     return max_pool2d(1 - grown, side, stride=1, padding=side // 2)[:, 0] == 0
-
-
-def paint(masks: Tensor, class_score: Tensor) -> Tensor:
-    """The class with the best score among those whose mask holds a pixel; of equals the first.
-
-    Args:
-        masks: of all classes. bool [C,H,W]
-        class_score: those of 0 and less are never painted. [C]
-
-    Returns:
-        Labels, `UNKNOWN` where nothing is painted. int64 [H,W]
-    """
-    import torch
-
-    labels = torch.full(masks.shape[1:], UNKNOWN, dtype=torch.int64, device=masks.device)
-    order = class_score.sort(descending=True, stable=True).indices
-    # From the worst to the best, so that the best is painted last.
-    for label in order[class_score[order] > 0].flip(0).tolist():
-        labels[masks[label]] = label
-    return labels
 
 
 def _stretch(maps: Tensor) -> Tensor:

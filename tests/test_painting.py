@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from llmseg import painting
 from llmseg.crf import DenseCrf
 from llmseg.errors import InputError
-from llmseg.painting import close_masks, mask_classes, paint, present_classes
+from llmseg.painting import close_masks, mask_classes, present_classes
 
 
 def noise(*shape, seed=0):
@@ -199,36 +199,3 @@ def test_maps_that_are_no_numbers_are_refused(scene):
         mask_classes(maps, torch.tensor([False, True, False]), image, side=50)
     with pytest.raises(InputError, match=r"^image: holds NaN or infinity; expected numbers\.$"):
         mask_classes(maps, torch.tensor([True, False, False]), image * math.nan, side=50)
-
-
-# --- painting ---
-
-
-def slow_painting(masks, scores):
-    """Pixel by pixel, the published argmax over planes that are 0 outside their mask. [H,W]"""
-    labels = torch.full(masks.shape[1:], -1)
-    for y in range(masks.shape[1]):
-        for x in range(masks.shape[2]):
-            planes = [float(mask[y, x]) * float(score) for mask, score in zip(masks, scores, strict=True)]
-            if max(planes) > 0:
-                labels[y, x] = planes.index(max(planes))
-    return labels
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_painting_is_the_published_argmax(seed):
-    masks = noise(7, 6, 9, seed=seed) < 0.3
-    scores = (noise(7, seed=seed + 1) * 6).round() / 6 - 0.3  # with equal ones, and with some below 0
-    labels = paint(masks, scores)
-    assert labels.dtype == torch.int64
-    assert labels.equal(slow_painting(masks, scores))
-
-
-def test_a_painting_by_hand():
-    masks = torch.tensor([[1, 1, 0, 0, 0, 1], [0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 1]]).bool()
-    scores = torch.tensor([0.2, 0.6, -0.4, 0.2])
-    assert paint(masks[:, None], scores).tolist() == [[0, 1, 1, -1, -1, 0]]
-
-
-def test_no_class_at_all_paints_nothing():
-    assert paint(torch.zeros(0, 2, 3, dtype=torch.bool), torch.zeros(0)).eq(-1).all()
