@@ -133,11 +133,11 @@ def draw(points: Sequence[Point], path: Path) -> None:
             line = sorted((point for point in points if point.scoring == scoring and chosen(point)), key=value)
             at = [value(point) for point in line]
             seconds.loglog(at, [point.labels for point in line], "o-", label=f"labels, {scoring}")
-            megabytes.loglog(at, [point.memory for point in line], "o-", label=scoring)
+            megabytes.semilogx(at, [point.memory for point in line], "o-", label=scoring)
             if scoring == "fast":
                 seconds.loglog(at, [point.image for point in line], "s--", color="grey", label="image tower")
         seconds.set(title=f"seconds against {title}", ylabel="s")
-        megabytes.set(title=f"memory against {title}", ylabel="MB over the weights")
+        megabytes.set(title=f"memory against {title}", ylabel="MB over the weights", ylim=(0, None))
         for view in (seconds, megabytes):
             view.legend()
             view.grid(alpha=0.3)
