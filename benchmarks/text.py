@@ -35,7 +35,7 @@ from llmseg.types import ClassExpansion, ClassName, Expansion, Phrase
 from llmseg.vit import Clip
 from llmseg.weights import Weights
 
-RUNS = 2
+RUNS = 1
 THREADS = 2
 SET = "openai80"
 CLASSES, PHRASES = 171, 1710  # as many classes as COCO-Stuff has, of ten phrases each
