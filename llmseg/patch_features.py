@@ -8,7 +8,7 @@ Not here: where windows lie (`windows`), the tower (`encoder`); overlaps are ave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCALE_FACTORS", "build_patch_features"]
 
+MOST_PAIRED_PATCHES = 2**12  # 1024 x 1024 pixels in a ViT-B/16
 TOKENS_PER_BATCH = 16_384  # about 200 MB of activations in a ViT-B/16
 
 # The finest first: maps are made on its grid.
@@ -84,6 +85,7 @@ def build_patch_features(
         plan_windows(size, patch, window=window, stride=stride, resize=resize, factor=factor, layout=layout)
         for factor in factors
     ]
+    _refuse_pairs(attention, plans)
     tell = _add_up(on_batch, len(images) * sum(plan.count for plan in plans))
     levels = []
     for plan in plans:
@@ -184,6 +186,20 @@ def _encode_batches(
         yield part
         done += len(batch)
         tell(len(batch))
+
+
+def _refuse_pairs(attention: str, plans: Sequence[WindowPlan]) -> None:
+    method = ATTENTION[attention]
+    if method.feedback is None and method.calibration is None:
+        return
+    for plan in plans:
+        # They hold a number for every pair of patches, several times over, and a workflow file may ask for any size.
+        if (patches := plan.cells[0] * plan.cells[1]) > MOST_PAIRED_PATCHES:
+            raise InputError(
+                f"{patches} patches; expected at most {MOST_PAIRED_PATCHES} for attention {attention!r}. "
+                "Choose a smaller window.",
+                place="window",
+            )
 
 
 def _refuse_stitching(plan: WindowPlan, patch: int) -> None:

@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from .errors import InputError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Box", "Sampler", "enlarge_axis", "tile_boxes", "window_axis"]
 
 NUMBERS_PER_TILE = 2**21  # 8 MB in float32: what a tile's few passes over it find in the cache
+MOST_WEIGHTS = 2**28  # of one axis: 1 GB, a picture of 16,384 pixels resized to itself
 SMALLEST_BAND = 16  # rows; where whole rows would be fewer, they are cut
 SMALLEST_SIDE = 64
 
@@ -66,10 +69,18 @@ def _reach(weights: Tensor | None, points: slice) -> slice:
 
 
 def enlarge_axis(points: int, cells: int) -> Tensor:
-    """Bilinear resizing along one axis, corners not aligned. [points,cells]"""
+    """Bilinear resizing along one axis, corners not aligned. [points,cells]
+
+    Raises:
+        InputError: a picture so long that its weights would fill the memory.
+    """
     import torch
     from torch.nn.functional import interpolate
 
+    if points * cells > MOST_WEIGHTS or cells**2 > MOST_WEIGHTS:
+        raise InputError(
+            f"a side of {points} pixels is too long to enlarge; expected a smaller picture.", place="image"
+        )
     return interpolate(torch.eye(cells)[None], size=points, mode="linear", align_corners=False)[0].T
 
 

@@ -14,7 +14,10 @@ from llmseg.attention import ATTENTION
 from llmseg.defaults import EngineDefaults
 from llmseg.encoder import load_encoder
 from llmseg.errors import InputError, UnknownNameError
+from llmseg.expansion import expand_names
+from llmseg.names import parse_names
 from llmseg.patch_features import SCALE_FACTORS, build_patch_features
+from llmseg.text_bank import build_text_bank
 from llmseg.types import ClassList, ClassName, TextBank
 from llmseg.windows import plan_windows
 
@@ -367,3 +370,16 @@ def test_windows_that_do_not_fit_are_refused(encoder, images, numbers, message):
     with pytest.raises(InputError) as caught:
         build_patch_features(encoder, images, **{"scales": "one", "layout": "grid", **numbers})
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("attention", ["scclip", "resclip"])
+def test_a_window_with_too_many_pairs_of_patches_is_refused(encoder, monkeypatch, attention):
+    monkeypatch.setattr(patch_features, "MOST_PAIRED_PATCHES", 15)
+    bank = build_text_bank(encoder, expand_names(parse_names("owl"), "off"))
+    with pytest.raises(InputError) as caught:
+        build_patch_features(
+            encoder, torch.rand(1, 3, 32, 32), attention=attention, window=0, scales="one", text_bank=bank
+        )
+    assert str(caught.value) == (
+        f"window: 16 patches; expected at most 15 for attention {attention!r}. Choose a smaller window."
+    )

@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from llmseg import sampling
+from llmseg.errors import InputError
 from llmseg.sampling import Box, Sampler, enlarge_axis, tile_boxes, window_axis
 
 # points of the original, pixels of the resized line, pixels of a window, where windows start, patches of a window
@@ -164,3 +165,9 @@ def test_a_tile_has_a_least_size(monkeypatch):
     monkeypatch.setattr(sampling, "NUMBERS_PER_TILE", 1)
     starts = [(box.rows.start, box.columns.start) for box in tile_boxes((20, 130), 10)]
     assert starts == [(top, left) for top in (0, 16) for left in (0, 64, 128)]
+
+
+def test_a_side_whose_weights_would_fill_the_memory_is_refused():
+    with pytest.raises(InputError) as caught:
+        enlarge_axis(100_000, 6_250)
+    assert str(caught.value) == "image: a side of 100000 pixels is too long to enlarge; expected a smaller picture."
