@@ -21,6 +21,7 @@ __all__ = ["DILATIONS", "STEPS", "neighbour_weights", "pamr", "propagate"]
 STEPS = 10
 DILATIONS = (8, 16)  # pixels; chosen by their authors for pictures of about 375 x 500
 NUMBERS_AT_ONCE = 2**19  # 2 MB of maps: all steps of some channels run while they are in the cache
+NUMBERS_PER_BAND = 2**23  # of neighbours' colours: 32 MB, a few times over
 SHARE_OF_DEVIATION = 0.1
 SMALLEST = 1e-8  # where a picture is flat, so that nothing is divided by zero
 
@@ -48,10 +49,19 @@ def neighbour_weights(guide: Tensor, dilations: tuple[int, ...] = DILATIONS) -> 
     """
     import torch
 
-    shifted = torch.stack(list(_neighbours(guide, dilations)))  # [8|dilations|,3,H,W]
-    samples = torch.cat([shifted, guide.expand(len(dilations), *guide.shape)])
-    deviation = SMALLEST + SHARE_OF_DEVIATION * samples.std(0)  # [3,H,W]
-    return (-(shifted - guide).abs_() / deviation).mean(1).softmax(0)
+    colours, height, width = guide.shape
+    count = 8 * len(dilations)
+    weights = torch.empty(count, height, width, dtype=guide.dtype, device=guide.device)
+    rows = max(1, NUMBERS_PER_BAND // (count * colours * width))
+    neighbours = list(_neighbours(guide, dilations))
+    for top in range(0, height, rows):
+        band = slice(top, top + rows)
+        shifted = torch.stack([each[:, band] for each in neighbours])  # [8|dilations|,3,n,W]
+        own = guide[:, band]
+        samples = torch.cat([shifted, own.expand(len(dilations), *own.shape)])
+        deviation = SMALLEST + SHARE_OF_DEVIATION * samples.std(0)  # [3,n,W]
+        weights[:, band] = (-(shifted - own).abs_() / deviation).mean(1).softmax(0)
+    return weights
 
 
 def propagate(maps: Tensor, weights: Tensor, steps: int = STEPS, dilations: tuple[int, ...] = DILATIONS) -> Tensor:

@@ -18,7 +18,7 @@ from .class_maps import MOST_NUMBERS, ClassMaps, HeldMaps
 from .errors import InputError, lookup
 from .options import AUTO
 from .painting import mask_classes, present_classes
-from .pamr import pamr
+from .pamr import DILATIONS, pamr
 from .sampling import Box, Sampler, enlarge_axis
 from .scores import Layer, ScoreMaps
 
@@ -33,6 +33,9 @@ __all__ = [
     "refine_maps",
     "refine_scores",
 ]
+
+
+NEIGHBOURS = 8 * len(DILATIONS)  # of a pixel in PAMR, which holds a weight for each
 
 
 def _keep(maps: ClassMaps, images: Tensor) -> ClassMaps:
@@ -54,9 +57,10 @@ def refine_bilaterally(
     return replace(maps, source=HeldMaps(torch.stack(refined)))
 
 
-def _refuse_too_many(maps: ClassMaps, grid: tuple[int, int]) -> None:
+def _refuse_too_many(maps: ClassMaps, grid: tuple[int, int], more: int = 0) -> None:
+    """Refuse maps on a grid, and as many more, that memory does not hold."""
     images, classes = maps.source.shape[:2]
-    if images * classes * grid[0] * grid[1] > MOST_NUMBERS:
+    if (images * classes + more) * grid[0] * grid[1] > MOST_NUMBERS:
         raise InputError(
             f"{classes} classes on {grid[0]} x {grid[1]} points are too many to refine; "
             "expected fewer classes, a smaller picture or refiner 'none'.",
@@ -69,7 +73,7 @@ def _refine_class_maps(maps: ClassMaps, images: Tensor) -> ClassMaps:
     import torch
     from torch.nn.functional import interpolate
 
-    _refuse_too_many(maps, maps.size)
+    _refuse_too_many(maps, maps.size, NEIGHBOURS)
     values = interpolate(maps.maps, size=maps.size, mode="bilinear", align_corners=False)
     refined = [pamr(each, image.to(each)) for each, image in zip(values, images, strict=True)]
     return replace(maps, source=HeldMaps(torch.stack(refined)))
@@ -127,7 +131,7 @@ def _refine_score_maps(scores: ScoreMaps, images: Tensor) -> ScoreMaps:
 
     sampler = None if scores.exact else Sampler(*map(enlarge_axis, scores.size, scores.grid))
     few = min(len(scores.queries), scores.queries.shape[1])
-    if len(images) * few * scores.size[0] * scores.size[1] > MOST_NUMBERS:
+    if (len(images) * few + NEIGHBOURS) * scores.size[0] * scores.size[1] > MOST_NUMBERS:
         raise InputError(
             f"{few} channels on {scores.size[0]} x {scores.size[1]} pixels are too many to refine; expected a smaller "
             "picture or refiner 'none'.",

@@ -111,3 +111,10 @@ def test_maps_are_not_written_to(maps, guide):
 
 def test_no_maps_give_none(guide):
     assert pamr(torch.zeros(0, 14, 23), guide).shape == (0, 14, 23)
+
+
+def test_bands_of_rows_change_no_weight(monkeypatch):
+    guide = torch.rand(3, 13, 9, generator=torch.Generator().manual_seed(4))
+    whole = neighbour_weights(guide)
+    monkeypatch.setattr(module, "NUMBERS_PER_BAND", 1)
+    torch.testing.assert_close(neighbour_weights(guide), whole, atol=1e-6, rtol=0)  # sums round in their own order
