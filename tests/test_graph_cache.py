@@ -9,6 +9,7 @@ import pytest
 
 from llmseg.graph.cache import ResultCache, Signer, StoredResult, encode
 from llmseg.graph.definitions import define_nodes
+from llmseg.graph.live import LivePrompt
 
 
 class Plain:
@@ -45,7 +46,7 @@ DEFINITIONS = define_nodes(CLASSES)
 
 def sign(prompt: dict[str, tuple[str, dict[str, Any]]], node_id: str) -> str:
     nodes = {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in prompt.items()}
-    return Signer(nodes, DEFINITIONS, CLASSES).sign(node_id)
+    return Signer(LivePrompt(nodes), DEFINITIONS, CLASSES).sign(node_id)
 
 
 def one(kind: str, node_id: str = "1", **inputs: Any) -> str:

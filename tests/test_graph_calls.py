@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from llmseg.errors import InputError
-from llmseg.graph.calls import argument_sets, call_mapped, hidden_arguments, read_returns, wait_for
+from llmseg.graph.calls import argument_sets, call_mapped, hidden_arguments
+from llmseg.graph.live import LivePrompt
 
 
 class ExecutionBlocker:
@@ -77,53 +78,10 @@ def test_coroutines_of_one_node_run_concurrently() -> None:
     assert call_mapped(body, {"a": [1, 2]})[0] == [(1,), (2,)]
 
 
-def test_waiting_works_inside_a_running_loop() -> None:
-    async def inner() -> int:
-        return 4
-
-    async def outer() -> list[int]:
-        return wait_for([inner()])
-
-    assert asyncio.run(outer()) == [4]
-
-
-def test_results_of_calls_are_joined_per_output() -> None:
-    assert read_returns([(1, 2), (3, 4)], Two) == ([[1, 3], [2, 4]], {})
-    assert read_returns([([1, 9], [2]), ([], [4])], Spliced) == ([[1, 9], [[2], [4]]], {})
-    assert read_returns([None], Nothing) == ([], {})
-
-
-def test_ui_values_are_joined_under_the_keys_of_the_first_call() -> None:
-    returns = [{"ui": {"text": ("a",)}, "result": (1, 2)}, {"ui": {"text": ["b", "c"]}, "result": (3, 4)}]
-    assert read_returns(returns, Two) == ([[1, 3], [2, 4]], {"text": ["a", "b", "c"]})
-    assert read_returns([{"ui": {"text": ("a",)}}], Two) == ([], {"text": ["a"]})
-
-
-def test_a_returned_blocker_stands_on_every_output() -> None:
-    blocker = ExecutionBlocker(None)
-    assert read_returns([blocker], Spliced) == ([[blocker], [blocker]], {})
-    assert read_returns([{"result": blocker}], Two) == ([[blocker], [blocker]], {})
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("text", "returned 'text'; expected a tuple of 2 values."),
-        (None, "returned None; expected a tuple of 2 values."),
-        ((1,), "returned (1,); expected a tuple of 2 values."),
-        ({"expand": {}}, "returned a graph to expand, which is not supported yet; expected values."),
-    ],
-)
-def test_other_returns_are_refused(value: Any, message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        read_returns([value], Two)
-    assert str(caught.value) == message
-
-
 def test_hidden_arguments() -> None:
     asks = {"a": "UNIQUE_ID", "b": "PROMPT", "c": "EXTRA_PNGINFO", "d": "API_KEY_COMFY_ORG", "e": "DYNPROMPT"}
     prompt = {"7": {"class_type": "X"}}
-    hidden = hidden_arguments(asks, "7", prompt, {"workflow": 1})
+    hidden = hidden_arguments(asks, "7", LivePrompt(prompt), {"workflow": 1})
     assert {name: hidden[name] for name in "abcd"} == {"a": ["7"], "b": [prompt], "c": [{"workflow": 1}], "d": [None]}
     live = hidden["e"][0]
     assert live.get_node("7") == {"class_type": "X"}

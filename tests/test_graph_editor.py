@@ -180,11 +180,9 @@ def test_dates_and_values_of_other_nodes_fill_file_prefixes() -> None:
     assert format_date("yyyy-MM-dd hh:mm:ss yy M d h", datetime(2026, 3, 4, 5, 6, 7)) == "2026-03-04 05:06:07 26 3 4 5"
 
 
-def test_dynamic_prompts_lose_comments_and_random_ones_are_refused() -> None:
+def test_dynamic_prompts_lose_comments_and_take_one_alternative() -> None:
     assert convert([node(1, "Say", widgets=["a /* b */c \\{d\\} // e"])])["1"] == {"text": "a c {d} "}
-    with pytest.raises(WorkflowError) as caught:
-        convert([node(1, "Say", widgets=["a {b|c}"])])
-    assert str(caught.value) == (
-        "node 1 (Say), input 'text': random alternatives in 'a {b|c}' are not supported yet; "
-        "expected plain text. Write the text that you want."
-    )
+    assert {convert([node(1, "Say", widgets=["{b|c}"])])["1"]["text"] for _ in range(64)} == {"b", "c"}
+    drawing = {"nodes": [node(1, "Say", widgets=["{b|c} // d"])], "links": []}
+    assert to_prompt(drawing, DEFINITIONS, pick=lambda n: n - 1).prompt["1"]["inputs"] == {"text": "c "}
+    assert to_prompt(drawing, DEFINITIONS, pick=None).prompt["1"]["inputs"] == {"text": "{b|c} // d"}

@@ -189,12 +189,23 @@ def test_wrapped_lists_are_constants_and_never_links() -> None:
     assert verdict.prompt["1"]["inputs"]["image"] == {"__value__": ["1", 0]}
 
 
-def test_broken_and_dynamic_classes_are_named() -> None:
-    verdict = check({"1": n("Broken"), "2": n("Growing")})
-    assert [problem.message for problem in verdict.problems] == [
-        "node 2 (Growing), input 'images': a dynamic input (COMFY_AUTOGROW_V3), which is not supported yet; expected a plain type."
-    ]  # fmt: skip
+def test_broken_classes_are_named() -> None:
+    verdict = check({"1": n("Broken"), "2": n("Save", image=0)})
+    assert verdict.problems == ()
     assert "class 'Broken': INPUT_TYPES failed with ValueError('no')" in verdict.warnings[0]
+
+
+def test_a_missing_class_names_the_pack_that_the_file_tells() -> None:
+    meta = {"title": "Blur", "cnr_id": "nice-pack", "ver": "1.2"}
+    prompt = {"1": {"class_type": "Nice", "inputs": {}, "_meta": meta}, "2": n("Save", image=["1", 0])}
+    problem = check(prompt).problems[0]
+    assert (problem.type, problem.title) == ("missing_node_type", "Blur")
+    assert problem.message == (
+        "node 1 'Blur': unknown class 'Nice' of the pack 'nice-pack' 1.2; expected a registered node. "
+        "Load the pack's folder with --nodes."
+    )
+    prompt["1"]["_meta"] = {"aux_id": "someone/pack"}
+    assert "unknown class 'Nice' of the pack 'someone/pack'; expected" in check(prompt).problems[0].message
 
 
 def test_any_type_tricks_of_packs_fit_everything() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from llmseg.errors import InputError
 from llmseg.graph.definitions import InputSpec, NodeDefinition
 from llmseg.graph.widgets import read_widgets
 
@@ -91,8 +90,11 @@ def test_old_sampler_names_lose_their_prefix_in_samplers_only() -> None:
     assert read(NodeDefinition("Other", inputs), ["sample_euler"]) == {"sampler_name": "sample_euler"}
 
 
-def test_dynamic_groups_are_refused() -> None:
-    definition = NodeDefinition("N", (InputSpec("rows", "COMFY_DYNAMICGROUP_V3"),))
-    with pytest.raises(InputError) as caught:
-        read_widgets(definition, [1], None)
-    assert str(caught.value) == "input 'rows': dynamic groups are not supported yet."
+def test_a_dynamic_group_shows_as_many_rows_as_it_says() -> None:
+    template = {"required": {"name": ("STRING", {"default": "x"})}, "optional": {"n": ("INT", {})}}
+    definition = NodeDefinition("N", (InputSpec("rows", "COMFY_DYNAMICGROUP_V3", True, {"template": template}),
+                                      InputSpec("last", "INT")))  # fmt: skip
+    values, _ = read_widgets(definition, [2, "a", 1, "b", 2, 7], None)
+    assert values == {"rows": 2, "rows.0.name": "a", "rows.0.n": 1, "rows.1.name": "b", "rows.1.n": 2, "last": 7}
+    assert read_widgets(definition, [], None)[0] == {"rows": 0, "last": 0}
+    assert len(read_widgets(definition, [10**9], None)[0]) == 2002

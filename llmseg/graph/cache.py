@@ -15,13 +15,14 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
-from .calls import call_mapped, constant, static_arguments
+from .calls import Arguments, call_mapped, constant, static_arguments
 from .definitions import NodeDefinition
+from .live import LivePrompt
 from .shapes import is_link
 
-__all__ = ["ResultCache", "Signer", "StoredResult"]
+__all__ = ["ResultCache", "ResultStore", "Signer", "StoredResult"]
 
 LOGGER = logging.getLogger("llmseg")
 _UNIQUE = count()  # what equals nothing, not even itself in the next run, gets the next number
@@ -38,6 +39,19 @@ class StoredResult:
 
     outputs: list[list[Any]]
     ui: dict[str, list[Any]]
+
+
+class ResultStore(Protocol):
+    """Results that outlive the process; which nodes have some, and in what form, is the store's affair."""
+
+    def key(self, node: Any, arguments: Arguments) -> str | None:
+        """What a result is found by, from the class and the values of all arguments; None if it is not stored."""
+
+    def get(self, key: str) -> StoredResult | None:
+        """The result, None if there is none."""
+
+    def put(self, key: str, result: StoredResult) -> None:
+        """Keep a result."""
 
 
 class ResultCache:
@@ -67,14 +81,14 @@ class Signer:
     """Computes the signatures of the nodes of one prompt, each once.
 
     Args:
-        prompt: a validated prompt.
-        definitions: of every class that is needed.
+        prompt: the running prompt; it may grow.
+        definitions: of every class that is needed; they may grow with it.
         node_classes: for `IS_CHANGED` and the flags of the classes.
     """
 
     def __init__(
         self,
-        prompt: Mapping[str, Any],
+        prompt: LivePrompt,
         definitions: Mapping[str, NodeDefinition],
         node_classes: Mapping[str, type],
     ) -> None:
@@ -85,18 +99,20 @@ class Signer:
 
     def sign(self, node_id: str) -> str:
         """The signature of a node; its ancestors are signed on the way, without recursion."""
-        pending = [node_id]
+        pending, path = [node_id], set()
         while pending:
             current = pending[-1]
             if current in self.signatures:
                 pending.pop()
                 continue
-            missing = [source for source in self._sources(current) if source not in self.signatures]
+            path.add(current)
+            # What is on the path already closes a circle, which an expansion can do; it equals nothing.
+            missing = [source for source in self._sources(current) if not (source in self.signatures or source in path)]
             if missing:
                 pending += missing
             else:
                 self.signatures[current] = self._digest(current)
-                pending.pop()
+                path.discard(pending.pop())
         return self.signatures[node_id]
 
     def _sources(self, node_id: str) -> Iterator[str]:
@@ -108,14 +124,17 @@ class Signer:
         node = self.prompt[node_id]
         node_class = self.node_classes[node["class_type"]]
         definition = self.definitions[node["class_type"]]
-        parts = [node["class_type"], node_class.__module__, node_class.__qualname__]
+        # What a node expands into belongs to it: rounds of a loop that look alike run each for itself.
+        parent = self.prompt.get_parent_node_id(node_id) or ""
+        parts = [parent, node["class_type"], node_class.__module__, node_class.__qualname__]
         if getattr(node_class, "NOT_IDEMPOTENT", False) or "UNIQUE_ID" in definition.hidden.values():
             parts.append(f"id {node_id}")
         if hasattr(node_class, "IS_CHANGED"):
             parts.append("changed " + encode(self._fingerprint(node_id, definition, node_class)))
         for name, value in sorted(node["inputs"].items()):
             if is_link(value):
-                parts.append(f"link {name!r} {value[1]} {self.signatures[value[0]]}")
+                signature = self.signatures.get(value[0]) or f"unique {next(_UNIQUE)}"
+                parts.append(f"link {name!r} {value[1]} {signature}")
             else:
                 parts.append(f"value {name!r} {encode(constant(value))}")
         # Lengths keep neighbours apart whatever the parts contain.

@@ -14,16 +14,9 @@ from typing import Any
 
 from ..errors import UnknownNameError
 from .calls import call_mapped, constant, is_blocker, static_arguments
-from .definitions import (
-    ANY,
-    AUTOGROW,
-    DYNAMIC_COMBO,
-    DYNAMIC_GROUP,
-    MATCH,
-    InputSpec,
-    NodeDefinition,
-    type_name,
-)
+from .definitions import NodeDefinition
+from .dynamic import live_inputs
+from .inputs import ANY, MATCH, InputSpec, type_name
 from .places import shown
 from .shapes import is_link
 
@@ -67,11 +60,9 @@ class NodeChecker:
         inputs, faults = dict(node["inputs"]), []
         asked = _validator_inputs(self.node_classes[node["class_type"]])
         received: dict[str, Any] = {}
-        for spec in definition.inputs:
-            if spec.type in (AUTOGROW, DYNAMIC_COMBO, DYNAMIC_GROUP):
-                text = f"a dynamic input ({spec.type}), which is not supported yet; expected a plain type."
-                faults.append(Fault(spec.name, "invalid_dynamic_input", text))
-            elif spec.name not in inputs:
+        specs = live_inputs(definition, inputs)
+        for spec in specs:
+            if spec.name not in inputs:
                 if spec.required:
                     text = f"missing; expected {_declared_name(spec)}."
                     faults.append(Fault(spec.name, "required_input_missing", text))
@@ -80,8 +71,9 @@ class NodeChecker:
             else:
                 exempt = asked is not None and (spec.name in asked or ANY in asked)
                 faults += _check_constant(spec, inputs, exempt)
+        declared = {spec.name for spec in specs}
         for name, value in inputs.items():
-            if is_link(value) and value[0] not in self.prompt and definition.find_input(name, {}) is None:
+            if is_link(value) and value[0] not in self.prompt and name not in declared:
                 faults.append(self._lost_source(node_id, name, value[0]))
         if asked is not None and not any(fault.input_name in asked or ANY in asked for fault in faults):
             faults += self._ask_class(node_id, definition, inputs, received, asked)

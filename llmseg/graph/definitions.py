@@ -1,124 +1,32 @@
-"""What a node class declares: its inputs, the widgets these own, and its outputs.
+"""What a node class declares: its inputs and its outputs.
 
 A definition comes from a V1 class or a record of a server's ``/object_info``; nothing later knows which.
-Not here: values (`widgets`), rules about values (`validation`).
+Not here: one input (`inputs`), values (`widgets`), rules about values (`validation`).
 
-Sources: the ComfyUI server (``nodes.py``, ``/object_info``) and its frontend's widget rules, restated.
+Sources: the ComfyUI server (``nodes.py``, ``/object_info``), restated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 from ..errors import InputError
+from .inputs import (
+    ANY,
+    DYNAMIC_TYPES,
+    MATCH,
+    UPLOAD_FLAGS,
+    InputSpec,
+    WidgetSlot,
+    read_groups,
+    type_name,
+)
 from .places import shown
 
 __all__ = ["ANY", "MATCH", "InputSpec", "NodeDefinition", "WidgetSlot", "define_nodes", "type_name"]
-
-ANY = "*"
-MATCH = "COMFY_MATCHTYPE_V3"  # a socket that takes the type of what is linked to it
-AUTOGROW = "COMFY_AUTOGROW_V3"
-DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
-DYNAMIC_GROUP = "COMFY_DYNAMICGROUP_V3"
-
-# Types for which the editor draws a widget; every other type is a pure socket.
-WIDGET_TYPES = frozenset(
-    [
-        *("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "MARKDOWN", "TEXTAREA", "CURVE", "RANGE"),
-        *("BOUNDING_BOX", "WEBCAM", "LOAD_3D", "AUDIO_RECORD", "AUDIO_UI", "IMAGECOMPARE", "CHART"),
-        *("GALLERIA", DYNAMIC_COMBO, DYNAMIC_GROUP),
-    ]
-)
-UPLOAD_FLAGS = ("image_upload", "animated_image_upload", "video_upload")
-SEED_NAMES = ("seed", "noise_seed")  # an INT of this name has a control slot unless it says otherwise
-MIRROR_SLOTS = 4  # BOUNDING_BOX: x, y, width and height are saved once more, one slot each
-
-SlotKind = Literal["value", "control", "filter", "mirror", "upload"]
-
-
-@dataclass(frozen=True)
-class WidgetSlot:
-    """One entry that `widgets_values` is expected to hold."""
-
-    name: str
-    kind: SlotKind = "value"
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """One declared input.
-
-    Args:
-        name: its name; children of a dynamic combo are called ``parent.child``.
-        declared: the type as the class wrote it: a string, or the list or tuple of a combo's choices.
-        required: whether the class lists it under ``required``.
-        options: the option dictionary, empty if there is none.
-    """
-
-    name: str
-    declared: Any
-    required: bool = True
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def type(self) -> str:
-        """The socket type; ``COMBO`` for a list of choices."""
-        return type_name(self.declared)
-
-    @property
-    def choices(self) -> list[Any] | None:
-        """The choices of a combo, None for any other type."""
-        if isinstance(self.declared, (list, tuple)):
-            return list(self.declared)
-        return list(self.options.get("options") or []) if self.type == "COMBO" else None
-
-    @property
-    def owns_widget(self) -> bool:
-        """Whether the editor draws a widget for it, linked or not."""
-        if self.options.get("forceInput"):
-            return False
-        return str(self.options.get("widgetType") or self.type) in WIDGET_TYPES
-
-    @property
-    def default(self) -> Any:
-        """What a fresh widget shows."""
-        if "default" in self.options:
-            return self.options["default"]
-        if self.type == DYNAMIC_COMBO:
-            keys = [option.get("key") for option in self.options.get("options") or []]
-            return keys[0] if keys else None
-        if self.choices is not None:
-            return self.choices[0] if self.choices else None
-        return {"INT": 0, "FLOAT": 0.0, "BOOLEAN": False}.get(self.type, "")
-
-    def slots(self) -> list[WidgetSlot]:
-        """The slots that this input's widget fills, its own first."""
-        slots = [WidgetSlot(self.name)]
-        flag = self.options.get("control_after_generate")
-        if self.type == "COMBO":
-            if flag:
-                slots.append(WidgetSlot(self.name, "control"))
-                if not self.options.get("multi_select"):
-                    slots.append(WidgetSlot(self.name, "filter"))
-        elif self.type == "BOUNDING_BOX":
-            slots += [WidgetSlot(self.name, "mirror")] * MIRROR_SLOTS
-        elif self.type in ("INT", "FLOAT"):
-            implicit = flag is None and self.type == "INT" and self.name in SEED_NAMES
-            if flag or implicit:
-                slots.append(WidgetSlot(self.name, "control"))
-        return slots
-
-    def children(self, selected: object) -> list[InputSpec]:
-        """The inputs that a dynamic combo shows while `selected` is its value; none for other types."""
-        if self.type != DYNAMIC_COMBO:
-            return []
-        for option in self.options.get("options") or []:
-            if option.get("key") == selected:
-                groups = option.get("inputs") or {}
-                return list(_read_groups(groups, {}, prefix=self.name + ".", place=self.name))
-        return []
 
 
 @dataclass(frozen=True)
@@ -155,7 +63,7 @@ class NodeDefinition:
             raise InputError(f"INPUT_TYPES failed with {error!r}; expected a dictionary.", place=place) from error
         return cls(
             class_type=class_type,
-            inputs=tuple(_read_groups(groups, {}, place=place)),
+            inputs=tuple(read_groups(groups, {}, place=place)),
             hidden=_read_hidden(groups, place),
             output_types=tuple(getattr(node_class, "RETURN_TYPES", ())),
             display_name=class_type,
@@ -175,21 +83,27 @@ class NodeDefinition:
         groups, order = record.get("input") or {}, record.get("input_order") or {}
         return cls(
             class_type=class_type,
-            inputs=tuple(_read_groups(groups, order, place=place)),
+            inputs=tuple(read_groups(groups, order, place=place)),
             hidden=_read_hidden(groups, place),
             output_types=tuple(record.get("output") or ()),
             display_name=str(record.get("display_name") or class_type),
             output_node=record.get("output_node") is True,
         )
 
+    @cached_property
+    def is_dynamic(self) -> bool:
+        """Whether some inputs only exist while others hold certain values or links."""
+        return any(spec.type in DYNAMIC_TYPES for spec in self.inputs)
+
     def shown_inputs(self, values: Mapping[str, object]) -> list[InputSpec]:
-        """All inputs while the widgets hold `values`: dynamic combos add the children of their choice."""
+        """All inputs while the widgets hold `values`, the children of dynamic ones behind their parent."""
+        if not self.is_dynamic:
+            return list(self.inputs)
         pending, found = list(reversed(self.inputs)), []
         while pending:
             spec = pending.pop()
             found.append(spec)
-            if spec.type == DYNAMIC_COMBO:
-                pending += reversed(spec.children(values.get(spec.name, spec.default)))
+            pending += reversed(spec.children(values.get(spec.name, spec.default)))
         return found
 
     def find_input(self, name: str, values: Mapping[str, object]) -> InputSpec | None:
@@ -200,14 +114,9 @@ class NodeDefinition:
     def upload_slot(self) -> WidgetSlot | None:
         """The button slot that upload classes save behind everything else."""
         for spec in self.inputs:
-            if spec.required and spec.choices is not None and any(map(spec.options.get, UPLOAD_FLAGS)):
+            if spec.required and spec.choices is not None and any(map(spec.has, UPLOAD_FLAGS)):
                 return WidgetSlot("upload", "upload")
         return None
-
-
-def type_name(declared: object) -> str:
-    """The socket type as text; a list or tuple of choices is ``COMBO``."""
-    return "COMBO" if isinstance(declared, (list, tuple)) else str(declared)
 
 
 def define_nodes(
@@ -219,29 +128,6 @@ def define_nodes(
         name: replace(NodeDefinition.from_class(name, node_class), display_name=names.get(name, name))
         for name, node_class in node_classes.items()
     }
-
-
-def _read_groups(
-    groups: object, order: Mapping[str, Sequence[str]], *, place: str, prefix: str = ""
-) -> Iterator[InputSpec]:
-    """The specs of ``required``, then of ``optional``; names that `order` leaves out come last."""
-    if not isinstance(groups, Mapping):
-        raise InputError(f"inputs are {shown(groups)}; expected a dictionary of groups.", place=place)
-    for group in ("required", "optional"):
-        specs = groups.get(group) or {}
-        if not isinstance(specs, Mapping):
-            raise InputError(f"{group!r} is {shown(specs)}; expected a dictionary of inputs.", place=place)
-        listed = [name for name in order.get(group) or () if name in specs]
-        for name in dict.fromkeys([*listed, *specs]):
-            yield _read_spec(prefix + str(name), specs[name], group == "required", place)
-
-
-def _read_spec(name: str, spec: object, required: bool, place: str) -> InputSpec:
-    if not isinstance(spec, (list, tuple)) or not spec:
-        problem = f"{shown(spec)}; expected (type,) or (type, options)."
-        raise InputError(problem, place=f"{place}, input {name!r}")
-    options = spec[1] if len(spec) > 1 and isinstance(spec[1], Mapping) else {}
-    return InputSpec(name, spec[0], required, options)
 
 
 def _read_hidden(groups: Mapping[str, Any], place: str) -> dict[str, str]:

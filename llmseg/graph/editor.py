@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ..errors import InputError, WorkflowError, located
 from .definitions import NodeDefinition
+from .dynamic_prompts import Picker, pick_at_random
+from .inputs import DYNAMIC_GROUP
 from .places import node_place
 from .reading import read_drawing
 from .records import BYPASSED, MUTED, PLAIN_TYPES, EditorGraph, EditorNode
@@ -25,6 +28,7 @@ from .tokens import Tokens
 
 __all__ = ["Conversion", "to_prompt"]
 
+PACK_PROPERTIES = ("cnr_id", "aux_id", "ver")  # where the class came from, for who lacks it
 VIRTUAL_TYPES = (*PLAIN_TYPES, "SetNode", "GetNode")
 # Classes whose scripts rewire the graph while it is queued: what they would do cannot be known here.
 REWIRING = re.compile(r"Anything Everywhere|(Seed|Prompts) Everywhere|Simple String Everywhere")
@@ -38,11 +42,23 @@ class Conversion:
     warnings: tuple[str, ...]
 
 
-def to_prompt(editor: Mapping[str, Any], definitions: Mapping[str, NodeDefinition]) -> Conversion:
+def to_prompt(
+    editor: Mapping[str, Any],
+    definitions: Mapping[str, NodeDefinition],
+    *,
+    now: datetime | None = None,
+    pick: Picker | None = pick_at_random,
+) -> Conversion:
     """Convert a UI workflow into an API prompt.
 
     Nodes of unknown classes are kept if an output node needs them, for `validation` to report; elsewhere
     they may be mere decoration and are left out with a warning.
+
+    Args:
+        editor: the UI form; it is not changed.
+        definitions: of every class that can be converted.
+        now: the time for ``%date:...%``; the present if not given.
+        pick: chooses among the alternatives of dynamic prompts; None leaves them as they are.
 
     Raises:
         WorkflowError: the workflow has a wrong shape or uses what is not supported.
@@ -56,7 +72,7 @@ def to_prompt(editor: Mapping[str, Any], definitions: Mapping[str, NodeDefinitio
         scopes = place_instances(drawing)
     except InputError as error:
         raise WorkflowError([str(error)]) from error
-    tokens = Tokens(node for scope in scopes for node in scope.graph.nodes.values())
+    tokens = Tokens((node for scope in scopes for node in scope.graph.nodes.values()), now, pick)
     prompt: dict[str, Any] = {}
     problems: list[str] = []
     for scope, node in _in_order(scopes[0]):
@@ -82,6 +98,8 @@ def _write_node(scope: Scope, node: EditorNode, tokens: Tokens) -> dict[str, Any
     inputs: dict[str, Any] = {}
     specs = {spec.name: spec for spec in node.definition.shown_inputs(node.values)} if node.definition else {}
     for name in node.values:
+        if name in specs and specs[name].type == DYNAMIC_GROUP:  # the number of rows; the rows speak for themselves
+            continue
         value = scope.value_of(node, name)
         inputs[name] = wrap(tokens.fill(node, specs.get(name), name, value))
     for socket in node.sockets:
@@ -89,9 +107,13 @@ def _write_node(scope: Scope, node: EditorNode, tokens: Tokens) -> dict[str, Any
         if isinstance(found, Source):
             inputs[socket.name] = [found.node_id, found.slot]
         elif found is not None:
-            value = tokens.fill(node, specs.get(socket.name), socket.name, found.value)
+            value = found.value
+            if found.primitive is not None:
+                value = tokens.fill_primitive(found.primitive, value)
+                value = tokens.fill(node, specs.get(socket.name), socket.name, value)
             inputs[socket.name] = wrap(value)
-    return {"class_type": node.type, "inputs": inputs, "_meta": {"title": node.title}}
+    packs = {key: node.properties[key] for key in PACK_PROPERTIES if isinstance(node.properties.get(key), str)}
+    return {"class_type": node.type, "inputs": inputs, "_meta": {"title": node.title, **packs}}
 
 
 def _refuse_unsupported(node: EditorNode) -> None:

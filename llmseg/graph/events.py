@@ -17,9 +17,11 @@ class Event:
     """Something that happened to one node.
 
     Args:
+        node_id: its id; that of a node from an expansion starts with the id of the node that expanded.
         seconds: how long the node ran (finished, failed).
         value: steps done (progress), out of `total`.
         message: why (failed, blocked).
+        display_id: the node that a person sees for it, the same for a node of the file.
     """
 
     kind: EventKind
@@ -30,6 +32,7 @@ class Event:
     value: float = 0.0
     total: float = 0.0
     message: str = ""
+    display_id: str = ""
 
 
 @dataclass
@@ -42,7 +45,7 @@ class RunResult:
         cached: ids whose result was taken from the cache or from an equal node.
         blocked: ids of which at least one call was skipped by an `ExecutionBlocker`.
         seconds: by node id.
-        error: why the run stopped early, None if it did not.
+        errors: why nodes failed; more than one only in a run that goes on after a failure.
     """
 
     ui: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
@@ -50,4 +53,9 @@ class RunResult:
     cached: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    error: NodeError | None = None
+    errors: list[NodeError] = field(default_factory=list)
+
+    @property
+    def error(self) -> NodeError | None:
+        """The first failure, None if there was none."""
+        return self.errors[0] if self.errors else None

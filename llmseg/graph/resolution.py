@@ -30,9 +30,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Constant:
-    """A value that stands on a subgraph instance or a PrimitiveNode."""
+    """A value that stands on a subgraph instance or a PrimitiveNode.
+
+    Args:
+        primitive: the PrimitiveNode, None for an instance, whose values are queued untouched.
+    """
 
     value: Any
+    primitive: EditorNode | None = None
 
 
 @dataclass
@@ -88,7 +93,7 @@ def _pass_node(walk: _Walk) -> Source | Constant | None:
         return None
     if node.type == "PrimitiveNode":
         value = primitive_value(scope, node) if walk.direct else MISSING
-        return None if value is MISSING else Constant(value)
+        return None if value is MISSING else Constant(value, node)
     walk.direct = False
     if node.mode == MUTED:
         return None

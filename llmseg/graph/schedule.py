@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import heapq
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+import networkx as nx
 
 from ..errors import InputError
 from .definitions import NodeDefinition
+from .live import LivePrompt
 from .shapes import is_link
 
 __all__ = ["Schedule", "links_of"]
@@ -31,15 +34,15 @@ class Schedule:
     """The nodes that are wanted and not done.
 
     Args:
-        prompt: a validated prompt.
-        definitions: of every class that is needed.
+        prompt: the running prompt; it may grow.
+        definitions: of every class that is needed; they may grow with it.
         node_classes: for their functions; asynchronous ones go first, so that others can run meanwhile.
         is_done: whether the result of a node is at hand already.
     """
 
     def __init__(
         self,
-        prompt: Mapping[str, Any],
+        prompt: LivePrompt,
         definitions: Mapping[str, NodeDefinition],
         node_classes: Mapping[str, type],
         is_done: Callable[[str], bool],
@@ -81,9 +84,13 @@ class Schedule:
         if not is_link(value):
             problem = "asked for as a lazy input, but it is not linked; expected a linked input."
             raise InputError(problem, place=f"input {name!r}")
-        if not self.is_done(value[0]):
-            self._wait(node_id, value[0])
-            self.add(value[0])
+        self.wait_for(node_id, value[0])
+
+    def wait_for(self, node_id: str, source: str) -> None:
+        """Let a running node wait for another, unless the result of that is at hand."""
+        if not self.is_done(source):
+            self._wait(node_id, source)
+            self.add(source)
 
     def pop(self) -> str | None:
         """The next node to run, None if there is none. It stays wanted until `finish` or `retry`."""
@@ -105,6 +112,19 @@ class Schedule:
             if waiting is not None:
                 waiting.discard(node_id)
                 self._push_if_ready(consumer)
+
+    def find_cycle(self, given_up: Iterable[str]) -> list[str]:
+        """Nodes that wait for one another in a circle; those behind `given_up` wait for good reason."""
+        lost, pending = set(given_up), list(given_up)
+        while pending:
+            behind = [node_id for node_id in self._blocking.get(pending.pop(), ()) if node_id not in lost]
+            lost.update(behind)
+            pending += behind
+        waiting = {node_id: sources for node_id, sources in self._waiting.items() if sources and node_id not in lost}
+        if not waiting:
+            return []
+        graph = nx.DiGraph((node_id, source) for node_id, sources in waiting.items() for source in sources)
+        return [edge[0] for edge in nx.find_cycle(graph)]
 
     def _wait(self, node_id: str, source: str) -> None:
         if source not in self._waiting[node_id]:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .definitions import ANY, AUTOGROW, MATCH, InputSpec, NodeDefinition, type_name
+from .definitions import NodeDefinition
+from .inputs import ANY, AUTOGROW, DYNAMIC_COMBO, MATCH, InputSpec, type_name
 
 __all__ = ["Socket", "class_sockets", "read_rows"]
 
@@ -49,7 +50,8 @@ def class_sockets(definition: NodeDefinition, values: Mapping[str, object], rows
     """The sockets of a class while its widgets hold `values`, linked as the file's `rows` say.
 
     Pure sockets first, then one socket for each widget; children of a dynamic combo follow their parent.
-    Rows that the class does not know follow with their links, unless they belonged to a widget: that is gone.
+    Rows that the class does not know follow with their links, unless they belonged to a widget or to an option that
+    is not chosen: those are gone.
     """
     sockets: list[Socket] = []
     for spec in definition.inputs:
@@ -69,11 +71,15 @@ def class_sockets(definition: NodeDefinition, values: Mapping[str, object], rows
             socket.link = row.link
         if socket.type == MATCH:
             socket.type = row.type if row is not None else ANY
-    return sockets + [row for row in by_name.values() if not row.widget][::-1]
+    # A widget without a socket of its own still takes the link that an old file gave it.
+    shown = {spec.name: spec for spec in definition.shown_inputs(values)}
+    lost = tuple(f"{name}." for name, spec in shown.items() if spec.type == DYNAMIC_COMBO)
+    kept = [row for row in by_name.values() if not row.name.startswith(lost) and (not row.widget or row.name in shown)]
+    return sockets + kept[::-1]
 
 
 def _with_children(spec: InputSpec, values: Mapping[str, object]) -> Iterator[Socket]:
-    if not spec.options.get("socketless"):
+    if not spec.has("socketless"):
         yield _declared(spec)
     for child in spec.children(values.get(spec.name, spec.default)):
         yield from _with_children(child, values)
@@ -85,15 +91,9 @@ def _declared(spec: InputSpec) -> Socket:
 
 def _members(spec: InputSpec, rows: Sequence[Socket]) -> Iterator[Socket]:
     """The members of a growing input: up to the last linked one, and one spare."""
-    template: Mapping[str, Any] = spec.options.get("template") or {}
-    groups = template.get("input") or {}
-    member = next((entry[0] for group in groups.values() for entry in group.values()), ANY)
-    least = int(template.get("min") or 0)
-    names = template.get("names") or [
-        f"{template.get('prefix', '')}{number}" for number in range(int(template.get("max") or least))
-    ]
-    names = [f"{spec.name}.{name}" for name in names]
+    members = spec.members()
+    least = sum(member.required for member in members)
     linked = {row.name for row in rows if row.link is not None}
-    last = max((number for number, name in enumerate(names) if name in linked), default=-1)
-    for name in names[: max(least, last + 2)]:
-        yield Socket(name, type_name(member))
+    last = max((number for number, member in enumerate(members) if member.name in linked), default=-1)
+    for member in members[: max(least, last + 2)]:
+        yield Socket(member.name, member.type)

@@ -17,7 +17,7 @@ import networkx as nx
 from ..errors import InputError, nearest
 from .checks import Fault, NodeChecker
 from .definitions import NodeDefinition
-from .places import node_place, node_sort_key
+from .places import node_place, node_sort_key, printable, shown
 from .shapes import is_link, prompt_faults
 
 __all__ = ["Problem", "Validation", "validate_prompt"]
@@ -160,9 +160,12 @@ class _Validator:
         class_type = self.prompt[node_id]["class_type"]
         if class_type in self.broken:
             return Fault("", "exception_during_validation", self.broken[class_type])
+        pack = _pack_of(self.prompt[node_id])
         close = nearest(class_type, self.node_classes)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        text = f"unknown class {class_type!r}; expected a registered node.{hint}"
+        if pack:
+            hint = " Load the pack's folder with --nodes."
+        text = f"unknown class {shown(class_type)}{pack}; expected a registered node.{hint}"
         return Fault("", "missing_node_type", text)
 
     def _missing_outputs(self, outputs: list[str]) -> Iterator[Problem]:
@@ -182,6 +185,8 @@ class _Validator:
             title = str(meta.get("title", "")) if isinstance(meta, Mapping) else ""
             for fault in found[node_id]:
                 place = node_place(node_id, node["class_type"] if known else "", fault.input_name)
+                if not known and title and title != node["class_type"]:
+                    place += f" {shown(title)}"
                 yield Problem(
                     node_id=node_id,
                     class_type=node["class_type"],
@@ -191,6 +196,16 @@ class _Validator:
                     message=f"{place}: {fault.text}",
                     dependent_outputs=dependents,
                 )
+
+
+def _pack_of(node: Mapping[str, Any]) -> str:
+    """Where the file says that a class comes from, as in `` of the pack 'x' 1.2``; empty if it does not."""
+    meta = node.get("_meta") or {}
+    name = meta.get("cnr_id") or meta.get("aux_id")
+    if not isinstance(name, str) or name == "comfy-core":
+        return ""
+    version = f" {printable(meta['ver'])[:20]}" if isinstance(meta.get("ver"), str) else ""
+    return f" of the pack {shown(name)}{version}"
 
 
 def _cycle_through(graph: nx.DiGraph[str], component: set[str]) -> list[str]:

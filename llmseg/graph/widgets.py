@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import InputError
-from .definitions import DYNAMIC_GROUP, InputSpec, NodeDefinition, WidgetSlot
+from .definitions import NodeDefinition
+from .inputs import InputSpec, WidgetSlot
 from .places import shown
 
 __all__ = ["read_widgets"]
@@ -36,9 +36,6 @@ def read_widgets(
 
     Returns:
         Value by input name in the order of the widgets, and a warning, empty if all is well.
-
-    Raises:
-        InputError: the class has a kind of widget that is not supported.
     """
     if isinstance(saved, Mapping):
         return _finish(definition, _by_name(definition, saved)), ""
@@ -67,8 +64,6 @@ def _expected_slots(definition: NodeDefinition, row: Sequence[Any]) -> list[Widg
         spec = pending.pop()
         if not spec.owns_widget:
             continue
-        if spec.type == DYNAMIC_GROUP:
-            raise InputError("dynamic groups are not supported yet.", place=f"input {spec.name!r}")
         value = row[len(slots)] if len(slots) < len(row) else spec.default
         pending += reversed(spec.children(value))
         slots += spec.slots()
@@ -109,13 +104,14 @@ def _in_slots(slots: Sequence[WidgetSlot], row: Sequence[Any]) -> list[Any]:
 def _without_dummies(definition: NodeDefinition, row: list[Any]) -> list[Any] | None:
     """The row without the dummies that files before frontend 1.16 hold for `forceInput` inputs.
 
-    None if the row is not from such a file. A control slot counts only where the class asks for it.
+    None if the row is not from such a file.
     """
     dummies: list[bool] = []
     for spec in definition.inputs:
-        forced = bool(spec.options.get("forceInput"))
+        forced = spec.has("forceInput")
+        controlled = spec.has("control_after_generate") if forced else len(spec.slots()) > 1
         if forced or spec.owns_widget:
-            dummies += [forced, False] if spec.options.get("control_after_generate") else [forced]
+            dummies += [forced, False] if controlled else [forced]
     if not any(dummies) or len(dummies) != len(row):
         return None
     return [value for value, dummy in zip(row, dummies, strict=True) if not dummy]
