@@ -105,7 +105,7 @@ def _hold(lazy: ClassMaps) -> ClassMaps:
     assert lazy.scores is not None
     maps = torch.empty(lazy.source.shape, dtype=lazy.scores.bank.embeddings.dtype, device=lazy.scores.device)
     for image in range(len(lazy)):
-        for box in tile_boxes(lazy.grid, len(lazy.phrases)):
+        for box in tile_boxes(lazy.grid, len(lazy.phrases), device=lazy.scores.device):
             maps[image, :, box.rows, box.columns] = lazy.source.tile(image, box).transpose(0, 1)
     return replace(lazy, source=HeldMaps(maps))
 

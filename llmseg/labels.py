@@ -110,11 +110,12 @@ def _decide_tiles(maps: ClassMaps, image: int, given_up: Tensor | None) -> tuple
 
     exact = maps.grid == maps.size
     sampler = Sampler() if exact else Sampler(*map(enlarge_axis, maps.size, maps.grid))
-    channels = [len(maps.classes.classes)]
+    channels, device = [len(maps.classes.classes)], None
     if maps.scores is not None:
+        device = maps.scores.device
         channels += [int(maps.scores.order.count.max()), len(maps.phrases) if maps.scores.exact else 1]
     decided: tuple[Tensor, ...] = ()
-    for box in tile_boxes(maps.size, max(channels)):
+    for box in tile_boxes(maps.size, max(channels), device=device):
         values = sampler.sample(maps.source.tile(image, sampler.cells(box)), box)
         likely, label = _most_likely(maps, image, values, given_up)
         found = (label, likely, _winning_phrase(maps, image, box, label))

@@ -21,6 +21,7 @@ __all__ = ["DILATIONS", "STEPS", "neighbour_weights", "pamr", "propagate"]
 STEPS = 10
 DILATIONS = (8, 16)  # pixels; chosen by their authors for pictures of about 375 x 500
 NUMBERS_AT_ONCE = 2**19  # 2 MB of maps: all steps of some channels run while they are in the cache
+NUMBERS_ON_GPU = 2**22  # the same on a GPU, which waits for its next order where there are fewer
 NUMBERS_PER_BAND = 2**23  # of neighbours' colours: 32 MB, a few times over
 SHARE_OF_DEVIATION = 0.1
 SMALLEST = 1e-8  # where a picture is flat, so that nothing is divided by zero
@@ -69,7 +70,8 @@ def propagate(maps: Tensor, weights: Tensor, steps: int = STEPS, dilations: tupl
     import torch
 
     result = torch.empty_like(maps)
-    at_once = max(1, NUMBERS_AT_ONCE // (maps.shape[1] * maps.shape[2]))
+    numbers = NUMBERS_AT_ONCE if maps.device.type == "cpu" else NUMBERS_ON_GPU
+    at_once = max(1, numbers // (maps.shape[1] * maps.shape[2]))
     for first in range(0, len(maps), at_once):
         part = maps[first : first + at_once]
         for _ in range(steps):

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from .errors import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 __all__ = ["Box", "Sampler", "enlarge_axis", "tile_boxes", "window_axis"]
 
 NUMBERS_PER_TILE = 2**21  # 8 MB in float32: what a tile's few passes over it find in the cache
+NUMBERS_PER_GPU_TILE = 2**25  # 128 MB, a few times over; a GPU waits for its next order where there are fewer
 MOST_WEIGHTS = 2**28  # of one axis: 1 GB, a picture of 16,384 pixels resized to itself
 SMALLEST_BAND = 16  # rows; where whole rows would be fewer, they are cut
 SMALLEST_SIDE = 64
@@ -105,15 +107,19 @@ def window_axis(points: int, length: int, window: int, starts: tuple[int, ...], 
     return enlarge_axis(points, length) @ (weights / count)
 
 
-def tile_boxes(size: tuple[int, int], channels: int, at_once: int | None = None) -> Iterator[Box]:
+def tile_boxes(
+    size: tuple[int, int], channels: int, at_once: int | None = None, device: torch.device | None = None
+) -> Iterator[Box]:
     """Tiles that cover a size, bands of whole rows where few channels allow it.
 
     Args:
         size: rows and columns.
         channels: numbers at each point.
-        at_once: numbers of a tile; `NUMBERS_PER_TILE` by default.
+        at_once: numbers of a tile; by default `NUMBERS_PER_TILE`, or `NUMBERS_PER_GPU_TILE`.
+        device: where tiles are made; None for a processor.
     """
-    at_once = at_once or NUMBERS_PER_TILE
+    if at_once is None:
+        at_once = NUMBERS_PER_TILE if device is None or device.type == "cpu" else NUMBERS_PER_GPU_TILE
     high = max(1, at_once // (channels * size[1]))
     wide = size[1]
     if high < SMALLEST_BAND:

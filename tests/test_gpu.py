@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from llmseg import patch_features
 from llmseg.attention import ATTENTION
+from llmseg.crf import CRF_PRESETS, DenseCrf
 from llmseg.encoder import load_encoder
 from llmseg.examples import load_example
+from llmseg.modes import MODES
+from llmseg.pamr import pamr
 from llmseg.patch_features import build_patch_features
 from llmseg.pipeline import SegmentOptions, segment
+from llmseg.refinement import REFINERS
+from llmseg.run import main
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
+QUICKSTART = Path(__file__).parent.parent / "workflows" / "quickstart.json"
 NAMES = "oak, cottage, taxi, poodle, grass"
 WORDS = ["an oak", "a cottage", "a taxi", "a poodle", "grass"]
 
@@ -64,12 +71,81 @@ def test_full_precision_is_closer_where_nothing_is_chosen(encoder, images, name)
     torch.testing.assert_close(seen.cpu(), encoder.encode_patches(images, name), atol=5e-3, rtol=0)
 
 
+def agreement(here, there, **knobs):
+    """Share of a scene's pixels that both devices label alike."""
+    picture, options = load_example("park"), SegmentOptions(**knobs)
+    labels = [segment(picture, NAMES, encoder=model, options=options).labels for model in (here, there)]
+    assert labels[1].device.type == "cuda"
+    return (labels[0] == labels[1].cpu()).float().mean()
+
+
 @pytest.mark.parametrize("name", ATTENTION)
 def test_labels_are_those_of_a_processor(encoder, on_gpu, name):
-    picture = load_example("park")
-    options = SegmentOptions(attention=name)
-    here, there = (segment(picture, NAMES, encoder=model, options=options).labels.cpu() for model in (encoder, on_gpu))
-    assert (here == there).float().mean() > 0.99
+    assert agreement(encoder, on_gpu, attention=name) > 0.99
+
+
+@pytest.mark.parametrize("scoring", ["fast", "exact"])
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_is_that_of_a_processor(encoder, on_gpu, mode, scoring):
+    assert agreement(encoder, on_gpu, mode=mode, scoring=scoring) > 0.99
+
+
+@pytest.mark.parametrize("layout", ["grid", "published"])
+@pytest.mark.parametrize("refiner", REFINERS)
+def test_every_refiner_is_that_of_a_processor(encoder, on_gpu, refiner, layout):
+    assert agreement(encoder, on_gpu, refiner=refiner, layout=layout) > 0.99
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"gate": "simseg"},
+        {"scales": "three"},
+        {"window": 64, "stride": 32, "scoring": "exact"},
+        {"background": "surroundings", "threshold": 0.3, "min_area": 0.02},
+        {"templates": "bare", "include_names": "yes"},
+    ],
+)
+def test_other_knobs_are_those_of_a_processor(encoder, on_gpu, knobs):
+    assert agreement(encoder, on_gpu, **knobs) > 0.99
+
+
+def test_pamr_is_that_of_a_processor(images):
+    maps = torch.rand(7, 96, 144, generator=torch.Generator().manual_seed(1))
+    seen = pamr(maps.cuda(), images[0].cuda())
+    torch.testing.assert_close(seen.cpu(), pamr(maps, images[0]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("preset", CRF_PRESETS.values(), ids=CRF_PRESETS)
+def test_the_crf_is_that_of_a_processor_and_the_same_every_time(images, preset):
+    probability = torch.rand(3, 2, 96, 144, generator=torch.Generator().manual_seed(1))
+    picture = (images[0] * 255).round()
+
+    def infer(device):
+        crf = DenseCrf(picture.to(device), preset.gaussian, preset.bilateral)
+        return crf.infer(probability.to(device), preset.steps).cpu()
+
+    seen = infer("cuda")
+    torch.testing.assert_close(seen, infer("cpu"), atol=1e-3, rtol=0)
+    assert infer("cuda").equal(seen)
+
+
+def test_phrases_encoded_there_are_found_again(on_gpu):
+    first = segment(load_example("park"), NAMES, encoder=on_gpu)
+    on_gpu.phrase_cache.clear()  # the next ones come from the disk, which knows no devices
+    assert segment(load_example("park"), NAMES, encoder=on_gpu).labels.equal(first.labels)
+
+
+@pytest.mark.slow
+def test_a_compiled_tower_sees_the_same(on_gpu, images):
+    compiled = load_encoder(device="cuda")
+    compiled.compile()
+    torch.testing.assert_close(compiled.encode_patches(images), on_gpu.encode_patches(images), atol=1e-2, rtol=0)
+
+
+def test_a_workflow_runs_there(tmp_path):
+    assert main([str(QUICKSTART), "--device", "cuda", "--output", str(tmp_path)]) == 0
+    assert list((tmp_path / "quickstart").iterdir())
 
 
 def test_a_batch_that_does_not_fit_is_halved(on_gpu, images, monkeypatch, all_memory):

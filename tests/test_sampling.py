@@ -167,6 +167,12 @@ def test_a_tile_has_a_least_size(monkeypatch):
     assert starts == [(top, left) for top in (0, 16) for left in (0, 64, 128)]
 
 
+def test_a_gpu_gets_fewer_and_larger_tiles():
+    here, there = (len(list(tile_boxes((512, 512), 171, device=torch.device(name)))) for name in ("cpu", "cuda"))
+    assert here == len(list(tile_boxes((512, 512), 171)))
+    assert there == 2 < here  # 512 x 512 x 171 numbers, 2**25 at once
+
+
 def test_a_side_whose_weights_would_fill_the_memory_is_refused():
     with pytest.raises(InputError) as caught:
         enlarge_axis(100_000, 6_250)
