@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .graph import Event, NodeDefinition, RunResult, printable
+from .errors import WorkflowError
+from .graph import Event, NodeDefinition, Problem, RunResult, printable
 
 __all__ = ["JsonReporter", "Reporter", "TextReporter", "listed_files", "listed_texts"]
 
@@ -23,30 +24,49 @@ class TextReporter:
     """For people."""
 
     def __init__(self) -> None:
-        self._bar = ""
+        self._bar: Any = None
+        self._name = ""
 
     def event(self, event: Event) -> None:
-        """One line per finished node, with its time."""
+        """One line per finished node, with its time; a bar while it runs, on a terminal."""
         name = event.title or event.class_type
-        if event.kind == "finished":
+        if event.kind == "started":
+            self._name = name
+        elif event.kind == "progress":
+            self.progress(int(event.value), int(event.total))
+        elif event.kind == "finished":
             self._line(f"{event.seconds or 0:7.2f} s  {name}")
         elif event.kind in ("cached", "blocked"):
-            self._line(f"{event.kind:>9}  {name}")
+            self._line(f"{event.kind:>9}  {name}" + (f": {event.message}" if event.message else ""))
 
     def progress(self, done: int, total: int) -> None:
-        """A line that is written over, on a terminal only."""
-        if sys.stderr.isatty() and total > 1:
-            self._bar = f"{done:>6}/{total}"
-            print(f"\r{self._bar}", end="", file=sys.stderr, flush=True)
+        """Move the bar of the running node."""
+        if not sys.stderr.isatty() or total <= 1:
+            return
+        if self._bar is None or self._bar.total != total or done < self._bar.n:
+            from tqdm import tqdm
+
+            self._close_bar()
+            tqdm.monitor_interval = 0  # no thread of its own for a bar that somebody moves anyway
+            self._bar = tqdm(total=total, desc=printable(self._name), file=sys.stderr, leave=False, dynamic_ncols=True)
+        self._bar.update(done - self._bar.n)
+
+    def image(self, path: Path, number: int, total: int) -> None:
+        """The next image of many."""
+        self._line(f"{number}/{total}  {path}")
 
     def warning(self, message: str) -> None:
         """Something worth knowing that stops nothing."""
         self._line(f"warning: {message}")
 
-    def problems(self, messages: Sequence[str], source: str) -> None:
-        """Outputs that were left out because they are invalid."""
-        for message in messages:
-            self._line(f"error: {source}, {message}")
+    def problems(self, problems: Sequence[Problem], source: str) -> None:
+        """What validation found."""
+        for problem in problems:
+            self._line(f"error: {source}, {problem.message}")
+
+    def refused(self, error: WorkflowError) -> None:
+        """A workflow of which nothing can run."""
+        self.failure(str(error))
 
     def failure(self, message: str) -> None:
         """Why it ended."""
@@ -72,9 +92,13 @@ class TextReporter:
             print(f"{class_type:24} {definition.display_name}")
 
     def _line(self, text: str) -> None:
-        clear = "\r" + " " * len(self._bar) + "\r" if self._bar else ""
-        self._bar = ""
-        print(clear + printable(text), file=sys.stderr, flush=True)
+        self._close_bar()
+        print(printable(text), file=sys.stderr, flush=True)
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 class JsonReporter:
@@ -84,30 +108,61 @@ class JsonReporter:
         self._node: str | None = None
 
     def event(self, event: Event) -> None:
-        """A node started, finished, failed, was cached or blocked."""
+        """A node started, finished, failed, was cached or blocked, or came a step further."""
         if event.kind == "started":
             self._node = event.node_id
+        steps = {"value": event.value, "max": event.total} if event.kind == "progress" else {}
+        display = event.display_id if event.display_id != event.node_id else None
         self._write(
-            event.kind, node=event.node_id, class_type=event.class_type, seconds=event.seconds, message=event.message
+            event.kind,
+            node=event.node_id,
+            display_node=display,
+            class_type=event.class_type,
+            seconds=event.seconds,
+            message=event.message,
+            **steps,
         )
 
     def progress(self, done: int, total: int) -> None:
         """Steps of the running node."""
         self._write("progress", node=self._node, value=done, max=total)
 
+    def image(self, path: Path, number: int, total: int) -> None:
+        """The next image of many."""
+        self._write("image", path=str(path), number=number, total=total)
+
     def warning(self, message: str) -> None:
         """Something worth knowing that stops nothing."""
         self._write("warning", message=message)
 
-    def problems(self, messages: Sequence[str], source: str) -> None:
-        """Outputs that were left out because they are invalid."""
-        for message in messages:
-            self._write("problem", message=message, source=source)
+    def problems(self, problems: Sequence[Problem], source: str) -> None:
+        """What validation found, under the server's names for it; also one line each for people."""
+        for problem in problems:
+            self._write(
+                "problem",
+                source=source,
+                node=problem.node_id,
+                class_type=problem.class_type,
+                title=problem.title,
+                input=problem.input_name,
+                type=problem.type,
+                message=problem.message,
+                dependent_outputs=list(problem.dependent_outputs),
+            )
+            print(f"error: {source}, {printable(problem.message)}", file=sys.stderr)
+
+    def refused(self, error: WorkflowError) -> None:
+        """A workflow of which nothing can run."""
+        for line in error.problems:
+            self._write("problem", source=error.place, type="invalid_workflow", message=line)
+        for line in str(error).splitlines():
+            print(f"error: {printable(line)}", file=sys.stderr)
 
     def failure(self, message: str) -> None:
         """Why it ended; also one line for people."""
         self._write("error", message=message)
-        print(f"error: {message}", file=sys.stderr)
+        for line in message.splitlines():
+            print(f"error: {printable(line)}", file=sys.stderr)
 
     def checked(self, source: str, nodes: int, outputs: int) -> None:
         """A workflow without problems."""

@@ -1,14 +1,16 @@
-"""Run a ComfyUI workflow file with no ComfyUI: `python -m llmseg.run workflow.json`.
+"""Run a ComfyUI workflow with no ComfyUI: `python -m llmseg.run workflow.json`.
 
 The composition root: the only file that loads the nodes, and nobody imports it. Exit codes: 0 done,
 1 a node failed, 2 bad usage or an invalid workflow and nothing executed, 3 partly done, 130 interrupted.
 
-Not here: formats, validation, execution (`graph`), what a person sees (`reporting`).
+Not here: what can be typed (`arguments`), formats, validation, execution (`graph`), a remote server (`serving`),
+what a person sees (`reporting`).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import logging
@@ -16,10 +18,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from . import __version__
+from .arguments import read_arguments
+from .batch import find_image_slot, list_images
 from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, use_utf8
 from .errors import InputError, LLMSegError, WorkflowError, located
 from .graph import (
@@ -30,6 +35,9 @@ from .graph import (
     Workflow,
     apply_overrides,
     define_nodes,
+    find_node,
+    load_packs,
+    read_object_info,
     read_stream,
     read_workflow,
     to_prompt,
@@ -41,18 +49,23 @@ NODES_MODULE = "llmseg_nodes"  # private: `nodes` is ComfyUI's own name
 
 LONGEST_PATH = 4096  # characters; beyond it the value is surely a text
 
-Prompt = dict[str, dict[str, object]]
+Prompt = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     use_utf8()
-    options = _parser().parse_args(arguments)
+    options = read_arguments(arguments)
     reporter: Reporter = JsonReporter() if options.json else TextReporter()
     handler = _LogHandler(reporter)
     logging.getLogger("llmseg").addHandler(handler)
     try:
-        return _run(options, reporter)
+        with ExitStack() as stack:
+            return _Session(options, reporter, stack).run()
+    except WorkflowError as error:
+        reporter.refused(error)
+        _show_traceback(options.debug)
+        return INVALID
     except LLMSegError as error:
         reporter.failure(str(error))
         _show_traceback(options.debug)
@@ -78,56 +91,169 @@ class _LogHandler(logging.Handler):
         self.reporter.warning(record.getMessage())
 
 
-def _run(options: argparse.Namespace, reporter: Reporter) -> int:
-    nodes = load_nodes()
-    classes: dict[str, type] = {**nodes.core.CORE_NODES, **nodes.NODE_CLASS_MAPPINGS}
-    titles = {**nodes.core.CORE_DISPLAY_NAMES, **nodes.NODE_DISPLAY_NAME_MAPPINGS}
-    installed = define_nodes(classes, titles)
-    if options.list_nodes:
-        reporter.nodes(installed)
-        return DONE
-    if options.workflow is None:
-        raise InputError("no workflow file; expected a path, or - for standard input.", place="usage")
-    workflow = _read(options.workflow)
-    roots = _use_host(nodes, options, reporter)
-    with located(workflow.source):
-        definitions = _definitions(options.object_info, installed)
-        prompt = _to_prompt(workflow, definitions, reporter)
-        prompt = apply_overrides(prompt, definitions, options.set)
-        if options.print_prompt:
-            print(json.dumps(prompt, indent=2))
+class _Session:
+    """One call of the command: the registry, the folders, and the workflow as a prompt."""
+
+    def __init__(self, options: argparse.Namespace, reporter: Reporter, stack: ExitStack) -> None:
+        self.options = options
+        self.reporter = reporter
+        self.nodes = load_nodes()
+        self.classes: dict[str, type] = {**self.nodes.core.CORE_NODES, **self.nodes.NODE_CLASS_MAPPINGS}
+        self.titles = {**self.nodes.core.CORE_DISPLAY_NAMES, **self.nodes.NODE_DISPLAY_NAME_MAPPINGS}
+        self.roots = _folders(options)
+        self.images = list_images(options.images)
+        self.executor = Executor(
+            self.classes,
+            cache=None if options.no_cache else ResultCache(),
+            on_event=reporter.event,
+            keep_going=options.keep_going,
+        )
+        self._use_host()
+        if options.nodes:
+            self._load_packs(stack)
+
+    def run(self) -> int:
+        """Do what was asked for; returns the exit code."""
+        options = self.options
+        if options.list_nodes:
+            self.reporter.nodes(define_nodes(self.classes, self.titles))
             return DONE
-        validation = validate_prompt(prompt, classes)
-    for warning in validation.warnings:
-        reporter.warning(f"{workflow.source}, {warning}")
-    problems = [problem.message for problem in validation.problems]
-    if problems and (options.check or not validation.outputs):
-        raise WorkflowError(problems, place=workflow.source)
-    reporter.problems(problems, workflow.source)
-    if options.check:
-        reporter.checked(workflow.source, len(validation.prompt), len(validation.outputs))
+        if options.workflow is None:
+            raise InputError("no workflow; expected the path of a file, or - for standard input.", place="usage")
+        workflow = _read(options)
+        for warning in workflow.warnings:
+            self.reporter.warning(f"{workflow.source}, {warning}")
+        if options.server:
+            return self._run_there(workflow)
+        with located(workflow.source):
+            definitions = self._definitions()
+            prompt = self._prompt(workflow, definitions)
+            if self.images:
+                slot = find_image_slot(prompt, definitions, options.bind)
+                return self._run_each(workflow, [(path, slot.fill(prompt, path)) for path in self.images])
+        return self._print(prompt) if options.print_prompt else self._run_one(workflow, prompt)
+
+    # -- from the file to a prompt ----------------------------------------------------------------
+
+    def _definitions(self) -> dict[str, NodeDefinition]:
+        """What is installed, and below it what a server says it has."""
+        installed = define_nodes(self.classes, self.titles)
+        if self.options.object_info is None:
+            return installed
+        return {**_foreign(read_object_info(self.options.object_info)), **installed}
+
+    def _prompt(self, workflow: Workflow, definitions: dict[str, NodeDefinition]) -> Prompt:
+        if workflow.prompt is not None:
+            prompt = workflow.prompt
+        else:
+            assert workflow.editor is not None
+            conversion = to_prompt(
+                workflow.editor, definitions, pick=self.options.dynamic_prompts, strict=self.options.strict
+            )
+            prompt = conversion.prompt
+            for warning in conversion.warnings:
+                self.reporter.warning(f"{workflow.source}, {warning}")
+        return apply_overrides(prompt, definitions, self.options.set)
+
+    def _print(self, prompt: Prompt) -> int:
+        print(json.dumps(prompt, indent=2))
         return DONE
-    nodes.host.torch_device()  # a device that cannot be used is bad usage, found before anything runs
-    return _execute(options, workflow, validation, classes, reporter, roots)
 
+    # -- running ----------------------------------------------------------------------------------
 
-def _execute(
-    options: argparse.Namespace,
-    workflow: Workflow,
-    validation: Validation,
-    classes: dict[str, type],
-    reporter: Reporter,
-    roots: dict[str, Path],
-) -> int:
-    executor = Executor(classes, cache=ResultCache(), on_event=reporter.event)  # equal nodes run once, as in the server
-    pnginfo = {"workflow": workflow.editor} if workflow.editor is not None else None
-    result = executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
-    reporter.finished(result, roots)
-    if result.error is not None:
-        reporter.failure(f"{workflow.source}, {result.error}")
-        _show_traceback(options.debug, result.error)
-        return FAILED
-    return PARTLY if validation.problems else DONE
+    def _validate(self, workflow: Workflow, prompt: Prompt) -> Validation:
+        targets = [find_node(prompt, name, "--only") for name in self.options.only] or None
+        validation = validate_prompt(prompt, self.classes, targets=targets, strict=self.options.strict)
+        for warning in validation.warnings:
+            self.reporter.warning(f"{workflow.source}, {warning}")
+        self.reporter.problems(validation.problems, workflow.source)
+        return validation
+
+    def _run_one(self, workflow: Workflow, prompt: Prompt) -> int:
+        validation = self._validate(workflow, prompt)
+        if not validation.outputs or (self.options.check and validation.problems):
+            return INVALID
+        if self.options.check:
+            self.reporter.checked(workflow.source, len(validation.prompt), len(validation.outputs))
+            return DONE
+        self.nodes.host.torch_device()  # a device that cannot be used is bad usage, found before anything runs
+        pnginfo = {"workflow": workflow.editor} if workflow.editor is not None else None
+        result = self.executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
+        self.reporter.finished(result, self.roots)
+        for error in result.errors:
+            self.reporter.failure(f"{workflow.source}, {error}")
+            _show_traceback(self.options.debug, error)
+        if result.errors:
+            return FAILED
+        return PARTLY if validation.problems else DONE
+
+    def _run_each(self, workflow: Workflow, prompts: list[tuple[Path, Prompt]]) -> int:
+        """Run once per image; one that fails does not stop the others."""
+        codes: list[int] = []
+        for path, prompt in prompts:
+            self.reporter.image(path, len(codes) + 1, len(prompts))
+            codes.append(self._print(prompt) if self.options.print_prompt else self._run_one(workflow, prompt))
+        bad = [path for (path, _), code in zip(prompts, codes, strict=True) if code != DONE]
+        if bad and len(prompts) > 1:
+            self.reporter.failure(f"{len(bad)} of {len(prompts)} images failed: {', '.join(map(str, bad))}")
+        return DONE if not bad else codes[0] if len(set(codes)) == 1 else PARTLY
+
+    def _run_there(self, workflow: Workflow) -> int:
+        """Run on a server."""
+        from .serving import ServerClient, ServerError, find_in
+
+        with ServerClient(
+            self.options.server, self.roots, self.reporter, find_input=find_in(self.roots["input"])
+        ) as client:
+            definitions = _foreign(client.definitions())
+            with located(workflow.source):
+                prompt = self._prompt(workflow, definitions)
+            if self.options.print_prompt:
+                return self._print(prompt)
+            try:
+                run = client.run(prompt, workflow.editor)
+            except WorkflowError as refusal:
+                refusal.place = workflow.source
+                raise
+            except ServerError as lost:
+                self.reporter.failure(str(lost))
+                return FAILED
+        self.reporter.problems(run.problems, workflow.source)
+        self.reporter.finished(run.result, self.roots)
+        for error in run.result.errors:
+            self.reporter.failure(f"{workflow.source}, {error}")
+        if run.result.errors:
+            return FAILED
+        return PARTLY if run.problems or run.missing else DONE
+
+    # -- the host ---------------------------------------------------------------------------------
+
+    def _use_host(self) -> None:
+        """Give the nodes their folders, device and network."""
+        options = self.options
+        if options.offline or options.frozen:
+            os.environ["HF_HUB_OFFLINE"] = "1"  # what the libraries that download models go by
+        named = options.workflow is not None and options.workflow != "-"
+        self.nodes.host.use_headless(
+            self.nodes.host.HeadlessHost(
+                input_folder=self.roots["input"],
+                output_folder=self.roots["output"],
+                temp_folder=self.roots["temp"],
+                device=options.device,
+                on_progress=self.executor.progress,
+                workflow_folder=Path(options.workflow).parent if named else None,
+                network="frozen" if options.frozen else "offline" if options.offline else "",
+                trusted_files=frozenset([*_typed_files(options.set), *self.images]),
+            )
+        )
+
+    def _load_packs(self, stack: ExitStack) -> None:
+        """Add the classes of other people's packs to the registry; what they lack is a warning."""
+        services = importlib.import_module(f"{NODES_MODULE}.services")
+        stack.enter_context(services.installed(self.classes, self.titles, self.options.nodes))
+        self.executor.before_call = services.before_call
+        for problem in load_packs(self.options.nodes, self.classes, self.titles).problems:
+            self.reporter.warning(str(problem))
 
 
 def load_nodes() -> ModuleType:
@@ -146,59 +272,24 @@ def load_nodes() -> ModuleType:
     return sys.modules[NODES_MODULE]
 
 
-def _read(source: str) -> Workflow:
-    if source == "-":
-        return read_stream(sys.stdin.buffer, "standard input")
-    return read_workflow(Path(source))
+def _read(options: argparse.Namespace) -> Workflow:
+    if options.workflow == "-":
+        return read_stream(sys.stdin.buffer, "standard input", options.prefer)
+    return read_workflow(Path(options.workflow), options.prefer)
 
 
-def _definitions(object_info: Path | None, installed: dict[str, NodeDefinition]) -> dict[str, NodeDefinition]:
-    """What is installed, and below it what a server says it has."""
-    if object_info is None:
-        return installed
-    try:
-        records = json.loads(object_info.read_text(encoding="utf-8"))
-        foreign = {name: NodeDefinition.from_object_info(name, record) for name, record in records.items()}
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"cannot read {str(object_info)!r} ({error}); expected a server's /object_info.", place="object-info"
-        ) from error
-    return {**foreign, **installed}
+def _foreign(records: dict[str, Any]) -> dict[str, NodeDefinition]:
+    return {name: NodeDefinition.from_object_info(name, record) for name, record in records.items()}
 
 
-def _to_prompt(workflow: Workflow, definitions: dict[str, NodeDefinition], reporter: Reporter) -> Prompt:
-    if workflow.prompt is not None:
-        return workflow.prompt
-    assert workflow.editor is not None
-    conversion = to_prompt(workflow.editor, definitions)
-    for warning in conversion.warnings:
-        reporter.warning(f"{workflow.source}, {warning}")
-    return conversion.prompt
-
-
-def _use_host(nodes: ModuleType, options: argparse.Namespace, reporter: Reporter) -> dict[str, Path]:
-    """Give the nodes their folders, device and network; returns the folder behind each kind of file."""
-    if options.offline or options.frozen:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # what the libraries that download models go by
-    beside = Path(options.workflow).parent / "input"
-    roots = {
+def _folders(options: argparse.Namespace) -> dict[str, Path]:
+    """The folder behind each kind of file."""
+    beside = Path(options.workflow or "").parent / "input"
+    return {
         "input": options.input_dir or (beside if beside.is_dir() else Path.cwd()),
         "output": options.output,
         "temp": options.temp_dir or options.output / "temp",
     }
-    nodes.host.use_headless(
-        nodes.host.HeadlessHost(
-            input_folder=roots["input"],
-            output_folder=roots["output"],
-            temp_folder=roots["temp"],
-            device=options.device,
-            on_progress=reporter.progress,
-            workflow_folder=None if options.workflow == "-" else Path(options.workflow).parent,
-            network="frozen" if options.frozen else "offline" if options.offline else "",
-            trusted_files=frozenset(_typed_files(options.set)),
-        )
-    )
-    return roots
 
 
 def _typed_files(assignments: Sequence[str]) -> list[Path]:
@@ -211,48 +302,6 @@ def _typed_files(assignments: Sequence[str]) -> list[Path]:
 def _show_traceback(wanted: bool, error: BaseException | None = None) -> None:
     if wanted:
         traceback.print_exception(error or sys.exc_info()[1])
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m llmseg.run",
-        description="Run a ComfyUI workflow file (UI or API form) without ComfyUI.",
-        epilog="Exit codes: 0 done, 1 a node failed, 2 invalid and nothing executed, 3 partly done, 130 interrupted.",
-    )
-    add = parser.add_argument
-    add("workflow", nargs="?", metavar="WORKFLOW", help="JSON file, or - for standard input")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NODE.INPUT=VALUE",
-        help="change an input; NODE is an id, a title or a class; @FILE reads a file; repeatable",
-    )
-    add(
-        "--output",
-        type=Path,
-        default=Path("output"),
-        metavar="DIR",
-        help="root of everything written (default: output)",
-    )
-    add(
-        "--input-dir",
-        type=Path,
-        metavar="DIR",
-        help="root of everything read (default: input beside the workflow, else here)",
-    )
-    add("--temp-dir", type=Path, metavar="DIR", help="root of previews (default: temp in the output folder)")
-    add("--device", default="cpu", metavar="DEVICE", help="torch device, such as cpu, cuda or mps (default: cpu)")
-    add("--offline", action="store_true", help="no network: stored answers of language models, model files at hand")
-    add("--frozen", action="store_true", help="no network, and an answer that is not stored is an error")
-    add("--check", action="store_true", help="only validate: every problem at once, nothing executed")
-    add("--print-prompt", action="store_true", help="only print the API form")
-    add("--object-info", type=Path, metavar="FILE", help="a server's /object_info, for node classes not installed here")
-    add("--list-nodes", action="store_true", help="only list the node classes")
-    add("--json", action="store_true", help="one JSON event a line on standard output")
-    add("--debug", action="store_true", help="show tracebacks")
-    add("--version", action="version", version=f"llmseg {__version__}")
-    return parser
 
 
 if __name__ == "__main__":

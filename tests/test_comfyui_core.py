@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from comfyui_oracle import write_inputs
 
 pytestmark = [
     pytest.mark.comfyui,
@@ -64,48 +64,9 @@ texts["saved"] = [nodes.SaveImage().save_images(given["image"][..., :3], prefix,
 texts["rgba"] = nodes.SaveImage().save_images(given["image"], "rgba")["ui"]
 texts["preview"] = nodes.PreviewImage().save_images(given["image"][..., :3], prompt=job["prompt"])["ui"]
 texts["any"] = [PreviewAny().main(value)["ui"]["text"] for value in job["values"]]
-for key, made in (("LoadImage", nodes.LoadImage), ("SaveImage", nodes.SaveImage), ("PreviewImage", nodes.PreviewImage),
-                  ("ImageScale", nodes.ImageScale), ("PreviewAny", PreviewAny), ("MaskToImage", MaskToImage)):
-    texts["node:" + key] = [made.INPUT_TYPES(), list(made.RETURN_TYPES), made.CATEGORY, bool(made.OUTPUT_NODE)
-                            if hasattr(made, "OUTPUT_NODE") else False, nodes.NODE_DISPLAY_NAME_MAPPINGS.get(key)]
 np.savez(folder / "out.npz", **arrays)
 (folder / "out.json").write_text(json.dumps(texts))
 """
-
-
-def write_inputs(folder: Path) -> list[str]:
-    """Files of every kind that LoadImage treats in its own way."""
-    rng = np.random.default_rng(1)
-    pixels = {c: rng.integers(0, 256, (9, 14, c), dtype=np.uint8) for c in (2, 3, 4)}
-    rgb, rgba = Image.fromarray(pixels[3]), Image.fromarray(pixels[4])
-    sixteen = Image.fromarray(rng.integers(0, 65536, (9, 14), dtype=np.uint16))
-    frames = [Image.fromarray(rng.integers(0, 256, (9, 14, 3), dtype=np.uint8)) for _ in range(3)]
-    clear = [Image.fromarray(rng.integers(0, 256, (9, 14, 4), dtype=np.uint8)) for _ in range(3)]
-    turned = Image.Exif()
-    turned[0x0112] = 5
-    rgb.save(folder / "rgb.png")
-    rgba.save(folder / "rgba.png")
-    Image.fromarray(pixels[2], mode=None).save(folder / "la.png")
-    rgb.convert("L").save(folder / "grey.png")
-    rgb.convert("1").save(folder / "bits.png")
-    rgb.convert("CMYK").save(folder / "cmyk.jpg")
-    rgb.quantize(16).save(folder / "palette.png")
-    rgb.quantize(16).save(folder / "clear_palette.png", transparency=3)
-    sixteen.save(folder / "sixteen.png")
-    sixteen.convert("I").save(folder / "integer.tiff")
-    rgb.save(folder / "turned.jpg", exif=turned)
-    rgba.save(folder / "lossless.webp", lossless=True)
-    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
-    clear[0].save(folder / "moving.webp", save_all=True, append_images=clear[1:], lossless=True)
-    clear[0].save(folder / "moving.png", save_all=True, append_images=clear[1:])
-    frames[0].save(folder / "pages.tiff", save_all=True, append_images=[frames[1].resize((4, 4)), frames[2]])
-    frames[0].save(folder / "stereo.mpo", save_all=True, append_images=frames[1:])
-    whole = folder / "turned.jpg"
-    (folder / "broken.jpg").write_bytes(whole.read_bytes()[:-120])
-    (folder / "sub").mkdir()
-    rgba.save(folder / "sub" / "x.png")
-    names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    return [*names, "sub/x.png", "sub/x.png [input]"]
 
 
 @pytest.fixture(scope="module")
@@ -195,19 +156,3 @@ def test_preview_image_writes_the_same_pixels(ours: Any, theirs: Any) -> None:
 def test_preview_any(ours: Any, theirs: Any) -> None:
     mine = [list(ours["PreviewAny"]().main(value)["ui"]["text"]) for value in VALUES]
     assert mine == theirs[1]["any"]
-
-
-def test_declarations(nodes: Any, ours: Any, theirs: Any) -> None:
-    names = nodes("core").CORE_DISPLAY_NAMES
-    for key, made in ours.items():
-        inputs, outputs, category, is_output, title = theirs[1][f"node:{key}"]
-        assert list(made.RETURN_TYPES) == outputs, key
-        assert (made.CATEGORY, getattr(made, "OUTPUT_NODE", False)) == (category, is_output), key
-        assert title in (None, names[key]), key
-        declared = made.INPUT_TYPES()
-        assert list(declared["required"]) == list(inputs["required"]), key
-        assert sorted(declared.get("hidden", {})) == sorted(inputs.get("hidden", {})), key
-        for name, (kind, *more) in inputs["required"].items():
-            assert declared["required"][name][0] == kind or key == "LoadImage", (key, name)
-            wanted = {**(more[0] if more else {}), "tooltip": ""}
-            assert {**declared["required"][name][1], "tooltip": ""} == wanted, (key, name)

@@ -19,7 +19,7 @@ ORDER = [
     "checkpoint", "weights", "encoder", "text_cache", "text_bank", "affinity", "patch_features",
     "phrases", "sampling", "score_rows", "scores", "class_maps", "crf", "painting", "modes", "assembly", "bilateral",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
-    "graph", "evaluation", "reporting", "commands", "expand", "run",
+    "graph", "evaluation", "reporting", "serving", "batch", "commands", "expand", "arguments", "run",
 ]  # fmt: skip
 
 

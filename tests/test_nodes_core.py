@@ -41,10 +41,10 @@ def test_every_input_is_explained_and_limited(nodes: Any, host: Any) -> None:
         assert made.CATEGORY, key
         assert made.DESCRIPTION.endswith("."), key
         assert len(made.RETURN_TYPES) == len(getattr(made, "OUTPUT_TOOLTIPS", ())), key
-        for name, (kind, options) in declared["required"].items():
+        for name, (_, options) in declared["required"].items():
             assert options["tooltip"].endswith("."), (key, name)
-            if kind == "INT":
-                assert {"default", "min", "max", "step"} <= set(options), (key, name)
+            if {"min", "default"} <= set(options):
+                assert options["min"] <= options["default"] <= options["max"], (key, name)
 
 
 def test_load_rgba_gives_inverted_alpha(nodes: Any, host: Any, tmp_path: Path) -> None:

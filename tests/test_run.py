@@ -125,7 +125,7 @@ def test_a_path_that_the_person_typed_is_trusted(tmp_path: Path) -> None:
 
 def test_no_workflow_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert capsys.readouterr().err == "error: usage: no workflow file; expected a path, or - for standard input.\n"
+    assert capsys.readouterr().err == "error: usage: no workflow; expected the path of a file, or - for standard input.\n"
 
 
 def test_list_nodes_names_ours_and_the_stand_ins(capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,9 +183,9 @@ def test_a_warning_of_the_library_reaches_the_person(tmp_path: Path, capsys: pyt
 
 
 def test_standard_input_that_is_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{\xff\xfe}")))
     assert main(["-"]) == 2
-    assert capsys.readouterr().err == "error: standard input: byte 0 is not UTF-8; expected a JSON text file.\n"
+    assert capsys.readouterr().err == "error: standard input: byte 1 is not UTF-8; expected a JSON text file.\n"
 
 
 def test_a_title_need_not_be_stored_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

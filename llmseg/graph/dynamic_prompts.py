@@ -56,7 +56,8 @@ def fill_alternatives(text: str, pick: Picker, depth: int = 0) -> str:
 
 def _read_group(text: str, at: int) -> tuple[list[str], int]:
     """The alternatives of a group whose brace stands before `at`, and where the text goes on; the end closes it."""
-    alternatives, start, depth = [], at, 0
+    alternatives: list[str] = []
+    start, depth = at, 0
     while at < len(text):
         letter = text[at]
         if letter == "\\":

@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import InputError, WorkflowError, located
 from .definitions import NodeDefinition
 from .dynamic_prompts import Picker, pick_at_random
+from .group_nodes import expand_group_nodes
 from .inputs import DYNAMIC_GROUP
 from .places import node_place
 from .reading import read_drawing
@@ -48,17 +49,19 @@ def to_prompt(
     *,
     now: datetime | None = None,
     pick: Picker | None = pick_at_random,
+    strict: bool = False,
 ) -> Conversion:
     """Convert a UI workflow into an API prompt.
 
     Nodes of unknown classes are kept if an output node needs them, for `validation` to report; elsewhere
-    they may be mere decoration and are left out with a warning.
+    they may be mere decoration and are left out with a warning, unless `strict`.
 
     Args:
         editor: the UI form; it is not changed.
         definitions: of every class that can be converted.
         now: the time for ``%date:...%``; the present if not given.
         pick: chooses among the alternatives of dynamic prompts; None leaves them as they are.
+        strict: keep every node of an unknown class, as the editor does.
 
     Raises:
         WorkflowError: the workflow has a wrong shape or uses what is not supported.
@@ -67,7 +70,7 @@ def to_prompt(
     if faults:
         raise WorkflowError(faults)
     try:
-        drawing = read_drawing(editor, definitions)
+        drawing = read_drawing(expand_group_nodes(editor, definitions), definitions)
         cut_promoted_links(drawing)
         scopes = place_instances(drawing)
     except InputError as error:
@@ -84,7 +87,7 @@ def to_prompt(
             problems.append(str(error))
     if problems:
         raise WorkflowError(problems)
-    warnings = [*drawing.warnings, *_drop_unknown(prompt, definitions)]
+    warnings = [*drawing.warnings, *([] if strict else _drop_unknown(prompt, definitions))]
     _drop_dangling(prompt)
     return Conversion(prompt, tuple(warnings))
 
@@ -119,9 +122,6 @@ def _write_node(scope: Scope, node: EditorNode, tokens: Tokens) -> dict[str, Any
 def _refuse_unsupported(node: EditorNode) -> None:
     if node.definition is not None:
         return
-    if node.type.startswith(("workflow>", "workflow/")):
-        remedy = "Open the file in a current ComfyUI, which turns them into subgraphs, and save it again."
-        raise InputError(f"a group node, which is not supported yet; expected a subgraph. {remedy}")
     if REWIRING.search(node.type):
         remedy = "Export the workflow in API form from ComfyUI."
         raise InputError(f"its links exist only inside the editor; expected a node with links. {remedy}")

@@ -14,7 +14,7 @@ from ..errors import InputError, nearest
 from .definitions import InputSpec, NodeDefinition
 from .places import node_place, node_sort_key, shown
 
-__all__ = ["apply_overrides"]
+__all__ = ["apply_overrides", "find_node"]
 
 
 def apply_overrides(
@@ -35,7 +35,7 @@ def apply_overrides(
         place = f"--set {target}"
         if not equals or "." not in target:
             raise InputError(f"{shown(assignment)}; expected NODE.INPUT=VALUE.", place="--set")
-        node_id, name = _find_node(changed, target, place)
+        node_id, name = _find_input(changed, target, place)
         node = changed[node_id]
         definition = definitions.get(node["class_type"])
         spec = definition.find_input(name, node["inputs"]) if definition else None
@@ -46,22 +46,44 @@ def apply_overrides(
     return changed
 
 
-def _find_node(prompt: Mapping[str, Any], target: str, place: str) -> tuple[str, str]:
+def find_node(prompt: Mapping[str, Any], name: str, place: str) -> str:
+    """The id of the node that a person calls `name`.
+
+    Raises:
+        InputError: no such node, or several.
+    """
+    found = _named(prompt, name, place)
+    if found is None:
+        raise _unknown_node(prompt, name, place)
+    return found
+
+
+def _find_input(prompt: Mapping[str, Any], target: str, place: str) -> tuple[str, str]:
     """The node and the input name that `target` means; longer node names are tried first."""
     for node_name, input_name in _splits(target):
-        for found in _matches(prompt, node_name):
-            if len(found) == 1:
-                return found[0], input_name
-            if found:
-                ids = ", ".join(sorted(found, key=node_sort_key))
-                problem = f"{node_name!r} means {len(found)} nodes, {ids}; expected one. Use its id."
-                raise InputError(problem, place=place)
-    node_name = target.rpartition(".")[0]
-    names = {name for key, node in prompt.items() for name in (key, _title(node), node["class_type"]) if name}
-    close = nearest(node_name, sorted(names))
+        found = _named(prompt, node_name, place)
+        if found is not None:
+            return found, input_name
+    raise _unknown_node(prompt, target.rpartition(".")[0], place)
+
+
+def _named(prompt: Mapping[str, Any], name: str, place: str) -> str | None:
+    """The one node called `name`, None if there is none."""
+    for found in _matches(prompt, name):
+        if len(found) > 1:
+            ids = ", ".join(sorted(found, key=node_sort_key))
+            raise InputError(f"{name!r} means {len(found)} nodes, {ids}; expected one. Use its id.", place=place)
+        if found:
+            return found[0]
+    return None
+
+
+def _unknown_node(prompt: Mapping[str, Any], name: str, place: str) -> InputError:
+    names = {one for key, node in prompt.items() for one in (key, _title(node), node["class_type"]) if one}
+    close = nearest(name, sorted(names))
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    problem = f"unknown node {node_name!r}; expected the id, the title or the class of a node.{hint}"
-    raise InputError(problem, place=place)
+    problem = f"unknown node {name!r}; expected the id, the title or the class of a node.{hint}"
+    return InputError(problem, place=place)
 
 
 def _splits(target: str) -> Iterator[tuple[str, str]]:

@@ -7,12 +7,14 @@ classes, types and values (`validation`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from .places import shown
 
 __all__ = ["editor_faults", "is_link", "prompt_faults"]
 
+MOST_FAULTS = 1000  # a person reads a few; a hostile file could have millions
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
 
 
@@ -28,23 +30,25 @@ def is_link(value: object) -> bool:
 
 
 def prompt_faults(prompt: Mapping[str, Any]) -> list[str]:
-    """What keeps `prompt` from being an API prompt; empty if nothing does."""
-    faults = []
+    """What keeps `prompt` from being an API prompt, the first of many; empty if nothing does."""
+    return list(islice(_prompt_faults(prompt), MOST_FAULTS))
+
+
+def _prompt_faults(prompt: Mapping[str, Any]) -> Iterator[str]:
     for node_id, node in prompt.items():
         if not isinstance(node, Mapping):
-            faults.append(f"node {node_id}: {shown(node)}; expected an object with class_type and inputs.")
+            yield f"node {node_id}: {shown(node)}; expected an object with class_type and inputs."
         elif not isinstance(node.get("class_type"), str):
-            faults.append(f"node {node_id}: class_type is {shown(node.get('class_type'))}; expected a name.")
+            yield f"node {node_id}: class_type is {shown(node.get('class_type'))}; expected a name."
         elif not isinstance(node.get("inputs", {}), Mapping):
-            faults.append(f"node {node_id}: inputs are {shown(node['inputs'])}; expected an object.")
+            yield f"node {node_id}: inputs are {shown(node['inputs'])}; expected an object."
         elif not isinstance(node.get("_meta", {}), Mapping):
-            faults.append(f"node {node_id}: _meta is {shown(node['_meta'])}; expected an object.")
-    return faults
+            yield f"node {node_id}: _meta is {shown(node['_meta'])}; expected an object."
 
 
 def editor_faults(editor: Mapping[str, Any]) -> list[str]:
-    """What keeps `editor` from being a UI workflow; empty if nothing does."""
-    return list(_graph_faults(editor, ""))
+    """What keeps `editor` from being a UI workflow, the first of many; empty if nothing does."""
+    return list(islice(_graph_faults(editor, ""), MOST_FAULTS))
 
 
 def _graph_faults(graph: Mapping[str, Any], place: str) -> Iterator[str]:
@@ -61,7 +65,7 @@ def _graph_faults(graph: Mapping[str, Any], place: str) -> Iterator[str]:
     for row in links or []:
         yield from _link_faults(row, place)
     definitions = graph.get("definitions") or {}
-    subgraphs = definitions.get("subgraphs") if isinstance(definitions, Mapping) else definitions
+    subgraphs = definitions.get("subgraphs") if isinstance(definitions, Mapping) else {}
     if subgraphs is not None and not isinstance(subgraphs, list):
         yield f"{place}definitions: {shown(definitions)}; expected an object with a list of subgraphs."
         subgraphs = []

@@ -61,7 +61,11 @@ class Validation:
 
 
 def validate_prompt(
-    prompt: Mapping[str, Any], node_classes: Mapping[str, type], *, targets: Collection[str] | None = None
+    prompt: Mapping[str, Any],
+    node_classes: Mapping[str, type],
+    *,
+    targets: Collection[str] | None = None,
+    strict: bool = False,
 ) -> Validation:
     """Check everything that the outputs of `prompt` need.
 
@@ -69,11 +73,12 @@ def validate_prompt(
         prompt: the API form; it is not changed.
         node_classes: the registry.
         targets: ids of the outputs wanted; all of them if None.
+        strict: an unknown class anywhere is a problem and nothing can run, as in the server.
     """
     faults = prompt_faults(prompt)
     if faults:
         return Validation(dict(prompt), (), tuple(Problem("", "", "", "", "invalid_prompt", line) for line in faults))
-    return _Validator(prompt, node_classes).validate(targets)
+    return _Validator(prompt, node_classes).validate(targets, strict)
 
 
 class _Validator:
@@ -89,7 +94,7 @@ class _Validator:
                 except InputError as error:
                     self.broken[class_type] = str(error)
 
-    def validate(self, targets: Collection[str] | None) -> Validation:
+    def validate(self, targets: Collection[str] | None, strict: bool) -> Validation:
         outputs = [
             node_id
             for node_id, node in self.prompt.items()
@@ -97,7 +102,7 @@ class _Validator:
         ]
         graph = self._ancestors(outputs)
         unknown = {node_id for node_id, node in self.prompt.items() if node["class_type"] not in self.definitions}
-        found = {node_id: [self._unusable(node_id)] for node_id in unknown if node_id in graph or not outputs}
+        found = {node_id: [self._unusable(node_id)] for node_id in unknown if node_id in graph or not outputs or strict}
         # Consumers before sources: the reverse of the order in which the components are reported below.
         components = [set(component) for component in nx.strongly_connected_components(graph)]
         needed_by = self._outputs_by_node(graph, components, outputs)
@@ -120,7 +125,8 @@ class _Validator:
         warnings = tuple(
             f"{node_place(node_id)}: {self._unusable(node_id).text} No output needs it." for node_id in idle
         )
-        runnable = tuple(node_id for node_id in outputs if node_id not in bad)
+        refused = strict and bool(unknown)
+        runnable = () if refused else tuple(node_id for node_id in outputs if node_id not in bad)
         return Validation(self.prompt, runnable, tuple(problems), warnings)
 
     def _is_output(self, class_type: str) -> bool:

@@ -1,31 +1,34 @@
-"""Reads a workflow file: UI form, API form, or one of the envelopes that servers and clients write.
+"""Reads a workflow file: UI form, API form, an envelope with one or both, or a picture that carries them.
 
-A file from somebody else may be empty, huge, deeply nested or not JSON at all; each case is one clear error.
-Not here: pictures that carry a workflow, conversion (`editor`), classes and values (`validation`).
+A file from somebody else may be empty, huge, deeply nested or damaged; each case is one clear error. Where a
+file holds both forms and only one is damaged, the other is used, with a warning.
+Not here: JSON (`json_text`), what files look like inside (`carriers`), conversion (`editor`), classes and
+values (`validation`).
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from ..errors import InputError, WorkflowError
-from .places import shown
+from ..errors import InputError, LLMSegError, WorkflowError
+from .byte_reader import ByteReader
+from .carriers import find_texts
+from .envelopes import Forms, find_forms
+from .json_text import MAX_BYTES, decode_json, parse_json
+from .places import printable
 from .shapes import editor_faults, prompt_faults
+from .texts import WHOLE, Text
 
-__all__ = ["Workflow", "parse_workflow", "read_workflow"]
+__all__ = ["Prefer", "Workflow", "parse_workflow", "read_stream", "read_workflow"]
 
-MAX_BYTES = 64 * 1024 * 1024
-MAX_DEPTH = 200  # far above any real file, far below every Python's recursion limit
-MAX_DIGITS = 400  # of one number; Python's own limit came only with later patch releases
-PICTURES = (".png", ".webp", ".avif", ".mp4", ".webm", ".flac", ".svg", ".glb")
+Prefer = Literal["", "prompt", "workflow"]
 
-# A string (closed or not, so that scanning stays linear) or one bracket.
-TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+MAX_FAULTS = 100  # beyond this a file is no workflow, and nobody reads on
+NAMES = {"prompt": "API prompt", "workflow": "UI workflow"}
+REMEDY = "Programs and web sites that pass pictures on often strip it; ask for the file as ComfyUI saved it."
 
 
 @dataclass(frozen=True)
@@ -35,139 +38,140 @@ class Workflow:
     Args:
         source: the file's name, for messages.
         editor: the UI form, None if the file has none.
-        prompt: the API form without stale ``is_changed`` values, None if the file has none.
+        prompt: the API form without stale ``is_changed`` values; None if the file has none, or if the
+            UI form is to be run. If there is one, it is what runs.
+        warnings: what is damaged and was left out, one line each.
     """
 
     source: str
     editor: dict[str, Any] | None
     prompt: dict[str, Any] | None
+    warnings: tuple[str, ...] = ()
 
 
-def read_workflow(path: Path) -> Workflow:
-    """Read the workflow file at `path`.
+def read_workflow(path: Path, prefer: Prefer = "") -> Workflow:
+    """Read the workflow file at `path`: JSON, or a picture that carries it; its content decides, not its name.
+
+    Args:
+        path: the file.
+        prefer: the form to run; empty for the API form if the file has it, else the UI form.
 
     Raises:
-        InputError: the file cannot be read, is too large, or is no workflow.
+        InputError: the file cannot be read, is too large, is no workflow, or has not the form that `prefer` names.
         WorkflowError: it is one, but nodes or links have a wrong shape.
     """
-    source = path.name
-    if path.suffix.lower() in PICTURES:
-        problem = f"workflows inside {path.suffix.lower()} files are not supported yet; expected a JSON file."
-        raise InputError(f"{problem} Export the workflow from ComfyUI.", place=source)
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            return read_stream(file, printable(path.name), prefer)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise _unreadable(error, printable(str(path))) from error
+
+
+def read_stream(stream: BinaryIO, source: str, prefer: Prefer = "") -> Workflow:
+    """Read a workflow from an open binary stream, such as standard input; otherwise like `read_workflow`."""
+    reader = ByteReader(stream)
+    try:
+        found = find_texts(reader)
+        content = reader.read(MAX_BYTES + 1) if found is None else b""
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"cannot be read ({reason}); expected a workflow file.", place=str(path)) from error
-    return decode_workflow(content, source)
-
-
-def read_stream(stream: BinaryIO, source: str) -> Workflow:
-    """Read a workflow from an open binary stream, such as standard input.
-
-    Raises:
-        InputError: too large, or no workflow.
-        WorkflowError: it is one, but nodes or links have a wrong shape.
-    """
-    return decode_workflow(stream.read(MAX_BYTES + 1), source)
-
-
-def decode_workflow(content: bytes, source: str) -> Workflow:
-    """Read a workflow from the bytes of a JSON file; errors as in `read_stream`."""
+        raise _unreadable(error, source) from error
+    except InputError as error:
+        error.place = source
+        raise
+    if found is not None:
+        return _read_texts(*found, source, prefer)
     if len(content) > MAX_BYTES:
         raise InputError(f"larger than {MAX_BYTES} bytes; expected a workflow file.", place=source)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = f"byte {error.start} is not UTF-8; expected a JSON text file."
-        raise InputError(problem, place=source) from error
-    return parse_workflow(text, source)
+    return parse_workflow(decode_json(content, source), source, prefer)
 
 
-def parse_workflow(text: str, source: str) -> Workflow:
+def parse_workflow(text: str, source: str, prefer: Prefer = "") -> Workflow:
     """Read a workflow from JSON text.
 
     Args:
         text: the JSON; bare ``NaN`` and ``Infinity`` are accepted, as Python writers emit them.
         source: how messages call it.
+        prefer: as in `read_workflow`.
 
     Raises:
-        InputError: not JSON, too deep, or no workflow.
+        InputError: not JSON, too deep, no workflow, or without the form that `prefer` names.
         WorkflowError: nodes or links have a wrong shape.
     """
-    editor, prompt = _tell_apart(_parse_json(text.removeprefix("\ufeff"), source), source)
-    faults = editor_faults(editor) if editor is not None else []
-    faults += prompt_faults(prompt) if prompt is not None else []
-    if faults:
-        raise WorkflowError(faults, place=source)
-    return Workflow(source, editor, _without_is_changed(prompt) if prompt is not None else None)
+    return _choose(find_forms(parse_json(text, source), source), {}, source, prefer)
 
 
-def _parse_json(text: str, source: str) -> Any:
-    if not text.strip():
-        raise InputError("empty file; expected a workflow as JSON.", place=source)
-    depth = 0
-    for token in TOKENS.finditer(text):
-        if token.group() in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise InputError(f"nested more than {MAX_DEPTH} levels deep; expected a workflow.", place=source)
-        elif token.group() in "]}":
-            depth -= 1
-    try:
-        return json.loads(text, parse_int=_parse_int)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"not JSON ({error.msg}, {where}); expected a workflow.", place=source) from error
-    except ValueError as error:
-        raise InputError(f"{error}; expected a workflow as JSON.", place=source) from error
+def _unreadable(error: Exception, place: str) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return InputError(f"cannot be read ({reason}); expected a workflow file.", place=place)
 
 
-def _parse_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits")
-    return int(digits)
+def _read_texts(carrier: str, texts: Mapping[str, Text], source: str, prefer: Prefer) -> Workflow:
+    """The workflow in the texts of a picture; a damaged text does not spoil the other."""
+    forms, damaged = Forms(), dict[str, LLMSegError]()
+    for key in ("prompt", "workflow", WHOLE):
+        if key not in texts:
+            continue
+        place = f"{source}, {key or 'metadata'}"
+        try:
+            text = texts[key].decode()
+            # Servers write null or {} where there is nothing to say.
+            if text.strip() not in ("", "null", "{}"):
+                forms = forms.completed(find_forms(parse_json(text, place), place))
+        except InputError as error:
+            error.place = place
+            damaged[key or "workflow"] = error
+    if forms == Forms() and not damaged:
+        if "parameters" in texts:
+            problem = f"{carrier} with A1111 'parameters' only; expected a ComfyUI workflow."
+            raise InputError(f"{problem} Such settings are no graph and cannot be run.", place=source)
+        raise InputError(f"{carrier} without a workflow; expected one that ComfyUI saved. {REMEDY}", place=source)
+    return _choose(forms, damaged, source, prefer)
 
 
-def _tell_apart(data: Any, source: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The UI form and the API form in `data`; the order of the questions is the order of precedence."""
-    if isinstance(data, list) and 4 <= len(data) <= 6 and isinstance(data[2], dict):
-        data = data[2]  # an entry of a server's history: [number, id, prompt, ...]
-    if isinstance(data, dict):
-        if isinstance(data.get("nodes"), list):
-            return data, None
-        if isinstance(data.get("templates"), list):
-            raise InputError("a file of node templates; expected a workflow.", place=source)
-        if _is_prompt(data):
-            return None, data
-        envelope = _open_envelope(data)
-        if envelope != (None, None):
-            return envelope
-    problem = f"neither a UI workflow nor an API prompt ({shown(data)})"
-    raise InputError(f"{problem}; expected an object with 'nodes', or nodes with 'class_type'.", place=source)
+def _choose(forms: Forms, damaged: dict[str, LLMSegError], source: str, prefer: Prefer) -> Workflow:
+    """The record of what is there and sound; an error if that is not enough to run what `prefer` asks for."""
+    editor, prompt = forms.editor, forms.prompt
+    if editor is not None and (faults := editor_faults(editor)):
+        damaged["workflow"], editor = _faulty(faults, source), None
+    if prompt is not None and (faults := prompt_faults(prompt)):
+        damaged["prompt"], prompt = _faulty(faults, source), None
+    if prefer and {"prompt": prompt, "workflow": editor}[prefer] is None:
+        if prefer in damaged:
+            raise damaged[prefer]
+        other = next(name for key, name in NAMES.items() if key != prefer)
+        problem = f"holds no {NAMES[prefer]}; expected one, as asked for."
+        raise InputError(f"{problem} Leave the choice out to run its {other}.", place=source)
+    if editor is None and prompt is None:
+        raise _joined(list(damaged.values()))
+    if prompt is not None:
+        prompt = None if prefer == "workflow" else _without_is_changed(prompt)
+    warnings = [f"the {NAMES[key]} is damaged and left out: {_first_line(error)}" for key, error in damaged.items()]
+    return Workflow(source, editor, prompt, tuple(warnings))
 
 
-def _open_envelope(data: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """What a ``/prompt`` body, a history record or an export with both forms holds."""
-    prompt = next((data[key] for key in ("prompt", "output") if isinstance(data.get(key), dict)), None)
-    extra: Any = data
-    for key in ("extra_data", "extra_pnginfo"):
-        extra = extra.get(key) if isinstance(extra, dict) else None
-    editors = [data.get("workflow"), extra.get("workflow") if isinstance(extra, dict) else None]
-    editor = next((item for item in editors if isinstance(item, dict) and "nodes" in item), None)
-    if editor is None and isinstance(data.get("workflow"), dict) and _is_prompt(data["workflow"]):
-        prompt = prompt or data["workflow"]
-    return editor, prompt or None
+def _faulty(faults: list[str], source: str) -> WorkflowError:
+    lines = [printable(fault) for fault in faults[:MAX_FAULTS]]
+    if len(faults) > MAX_FAULTS:
+        lines.append(f"and {len(faults) - MAX_FAULTS} more problems.")
+    return WorkflowError(lines, place=source)
 
 
-def _is_prompt(data: Mapping[str, Any]) -> bool:
-    """The frontend's own test: every value is an object with a class."""
-    return bool(data) and all(isinstance(node, dict) and node.get("class_type") for node in data.values())
+def _joined(errors: list[LLMSegError]) -> LLMSegError:
+    """One error that says everything that `errors` say."""
+    return (
+        errors[0] if len(errors) == 1 else WorkflowError([line for error in errors for line in str(error).splitlines()])
+    )
+
+
+def _first_line(error: LLMSegError) -> str:
+    return error.problem.split("\n", 1)[0]
 
 
 def _without_is_changed(prompt: dict[str, Any]) -> dict[str, Any]:
-    """A copy with ``inputs`` everywhere; a stored ``is_changed`` would be trusted and hide a changed file."""
+    """A copy with ``inputs`` everywhere; a stored ``is_changed`` would be trusted and hide a changed file.
+
+    Other fields stay, as ``_meta`` does: nothing that runs looks at them, and saved pictures keep them.
+    """
     return {
         node_id: {
             **{key: value for key, value in node.items() if key != "is_changed"},

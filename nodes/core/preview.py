@@ -43,3 +43,8 @@ def as_text(value: object) -> str:
         return str(value)
     except Exception:  # the value's own code runs here and may raise anything
         return "source exists, but could not be serialized."
+
+
+NODES: dict[str, tuple[type, str]] = {
+    "PreviewAny": (PreviewAny, "Preview as Text"),
+}

@@ -1,7 +1,8 @@
-"""`SaveImage` and `PreviewImage`: PNG files that carry the prompt and the workflow.
+"""`SaveImage`, `PreviewImage` and `MaskPreview`: PNG files, which carry the prompt and the workflow.
 
 Not here: where files may be written, and their numbers (`host`, `naming`).
-Source: ComfyUI 0.8 `nodes.SaveImage`, reimplemented; files appear whole or not at all.
+Source: ComfyUI 0.8 `nodes.SaveImage` and `comfy_extras/nodes_mask.py`, reimplemented; files appear whole or not
+at all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from llmseg.store import write_atomic
 
 from .. import host
+from ..sockets import socket
+from .masks import grey_image
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
@@ -87,6 +90,23 @@ class PreviewImage(SaveImage):
         return {"required": {"images": ("IMAGE", {"tooltip": "The images to show."})}, "hidden": HIDDEN}
 
 
+class MaskPreview(PreviewImage):
+    """Write each mask of a batch to the temporary folder, as a grey image."""
+
+    FUNCTION = "save_masks"
+    CATEGORY = "mask"
+    DESCRIPTION = "Shows the masks; their files are temporary."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """Masks only."""
+        return {"required": {"mask": socket("MASK", "The masks to show.")}, "hidden": HIDDEN}
+
+    def save_masks(self, mask: Tensor, prompt: object = None, extra_pnginfo: object = None) -> dict[str, Any]:
+        """Write the files; as in ComfyUI, these carry no workflow."""
+        return {"ui": {**self.save_images(grey_image(mask))["ui"], "animated": (False,)}}
+
+
 def png_texts(prompt: object, extra: Mapping[str, object] | None) -> PngInfo:
     """The text chunks from which ComfyUI opens a workflow: ASCII JSON, the prompt first."""
     from PIL.PngImagePlugin import PngInfo
@@ -114,3 +134,10 @@ def encode_png(image: Tensor, texts: PngInfo | None, compress_level: int) -> byt
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=texts, compress_level=compress_level)
     return buffer.getvalue()
+
+
+NODES: dict[str, tuple[type, str]] = {
+    "MaskPreview": (MaskPreview, "Preview Mask"),
+    "PreviewImage": (PreviewImage, "Preview Image"),
+    "SaveImage": (SaveImage, "Save Image"),
+}

@@ -1,0 +1,136 @@
+"""The command line of `run`: what can be typed, and what it means.
+
+Not here: doing it (`run`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .graph import Picker, pick_at_random
+
+__all__ = ["read_arguments"]
+
+EPILOG = """\
+examples:
+  python -m llmseg.run workflows/quickstart.json
+  python -m llmseg.run workflow.json --set "Class Names.text=dog, grass" --output out
+  python -m llmseg.run picture.png --check
+  python -m llmseg.run workflow.json --images photos --output out
+  python -m llmseg.run workflow.json --server http://127.0.0.1:8188
+
+exit codes: 0 done, 1 a node failed, 2 invalid and nothing executed, 3 partly done, 130 interrupted
+"""
+
+
+def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What a person typed; wrong usage and ``--help`` end the program."""
+    parser = argparse.ArgumentParser(
+        prog="python -m llmseg.run",
+        description="Run a ComfyUI workflow without ComfyUI: a UI or API file, or a picture that carries one.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("workflow", nargs="?", metavar="WORKFLOW", help="JSON, PNG, WEBP or JPEG file, or - for standard input")
+    add("--version", action="version", version=f"llmseg {__version__}")
+    _add_inputs(parser)
+    _add_folders(parser)
+    _add_running(parser)
+    _add_looking(parser)
+    options = parser.parse_args(arguments)
+    if options.bind and not options.images:
+        parser.error("--bind names the node that --images fills; expected --images too")
+    if options.server and (options.check or options.images):
+        parser.error("--server does not go with --check or --images; expected one of them")
+    return options
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("what goes in").add_argument
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NODE.INPUT=VALUE",
+        help="change an input; NODE is an id, a title or a class; @FILE reads a file; repeatable",
+    )
+    add(
+        "--images",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="run once per image: files, folders, patterns; the node that loads the image gets it",
+    )
+    add("--bind", default="", metavar="NODE", help="the node that --images fills, if several load one")
+    add("--from", dest="prefer", choices=("prompt", "workflow"), default="", help="which form, if a file holds both")
+    add(
+        "--dynamic-prompts",
+        type=_read_picker,
+        default=pick_at_random,
+        metavar="HOW",
+        help="alternatives {a|b}: random (default), random:SEED, first, or off to leave them",
+    )
+    add(
+        "--nodes",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="load the ComfyUI node pack in this folder, which runs its code; repeatable",
+    )
+    add("--object-info", type=Path, metavar="FILE", help="a server's /object_info, for node classes not installed here")
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("folders").add_argument
+    add(
+        "--output",
+        type=Path,
+        default=Path("output"),
+        metavar="DIR",
+        help="root of everything written (default: output)",
+    )
+    add(
+        "--input-dir",
+        type=Path,
+        metavar="DIR",
+        help="root of everything read (default: input beside the workflow, else here)",
+    )
+    add("--temp-dir", type=Path, metavar="DIR", help="root of previews (default: temp in the output folder)")
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("how it runs").add_argument
+    add("--device", default="cpu", metavar="DEVICE", help="torch device, such as cpu, cuda or mps (default: cpu)")
+    add("--only", action="append", default=[], metavar="NODE", help="run only this output node; repeatable")
+    add("--keep-going", action="store_true", help="after a failure run what does not depend on it; still exits with 1")
+    add("--no-cache", action="store_true", help="run every node, equal ones too")
+    add("--strict", action="store_true", help="an unknown node is an error even where no output needs it")
+    add("--offline", action="store_true", help="no network: stored answers of language models, model files at hand")
+    add("--frozen", action="store_true", help="no network, and an answer that is not stored is an error")
+    add("--server", default="", metavar="URL", help="send it to this ComfyUI instead, follow it, fetch the results")
+
+
+def _add_looking(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("only looking, and what is said").add_argument
+    add("--check", action="store_true", help="only validate: every problem at once, nothing executed")
+    add("--print-prompt", action="store_true", help="only print the API form")
+    add("--list-nodes", action="store_true", help="only list the node classes")
+    add("--json", action="store_true", help="one JSON event a line on standard output")
+    add("--debug", action="store_true", help="show tracebacks")
+
+
+def _read_picker(text: str) -> Picker | None:
+    """Who chooses among the alternatives of a dynamic prompt; None leaves them."""
+    kind, _, seed = text.partition(":")
+    if kind == "random" and seed:
+        return random.Random(seed).randrange
+    known: dict[str, Picker | None] = {"random": pick_at_random, "first": lambda count: 0, "off": None}
+    if text not in known:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected random, random:SEED, first or off")
+    return known[text]
