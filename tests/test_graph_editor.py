@@ -156,8 +156,8 @@ def test_digit_ids_come_first_and_ascend() -> None:
     [
         (
             "workflow>Mine",
-            "node 1 (workflow>Mine): a group node, which is not supported yet; expected a subgraph. "
-            "Open the file in a current ComfyUI, which turns them into subgraphs, and save it again.",
+            "node 1 (workflow>Mine): extra.groupNodes has no group 'Mine'; expected its nodes. "
+            "Open the file where it was made, turn the group into nodes, and save it again.",
         ),
         (
             "Anything Everywhere3",

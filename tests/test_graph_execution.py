@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import subprocess
 import sys
@@ -328,3 +329,104 @@ def test_nodes_run_in_inference_mode_if_torch_is_there() -> None:
             return {"ui": {"seen": (torch.is_inference_mode_enabled(),)}}
 
     assert Executor({"Ask": Ask}).run({"9": n("Ask")}, ["9"]).ui == {"9": {"seen": [True]}}
+
+
+def test_asynchronous_nodes_wait_side_by_side_while_others_run() -> None:
+    order: list[str] = []
+
+    class Slow(Node):
+        async def execute(self, a: Any = 0) -> Any:
+            order.append(f"begin {a}")
+            while len(order) < 4:  # both have begun, and the ordinary node has run
+                await asyncio.sleep(0)
+            order.append(f"end {a}")
+            return (a,)
+
+    class Quick(Node):
+        def execute(self, a: Any = 0) -> Any:
+            order.append("quick")
+            asyncio.run(asyncio.sleep(0))  # no loop runs around an ordinary node
+            return (a,)
+
+    executor = Executor({**CLASSES, "Slow": Slow, "Quick": Quick})
+    prompt = {
+        "1": n("Slow", a=1),
+        "2": n("Slow", a=2),
+        "3": n("Quick", a=3),
+        "4": n("Quick", a=4),
+        "5": n("Add", a=["1", 0], b=["2", 0]),
+        "6": n("Add", a=["3", 0], b=["4", 0]),
+        "7": n("Add", a=["5", 0], b=["6", 0]),
+        "9": n("Show", a=["7", 0]),
+    }
+    result = executor.run(prompt, ["9"])
+    assert result.error is None
+    assert result.ui["9"] == {"seen": [10]}
+    assert sorted(order[:2]) == ["begin 1", "begin 2"]
+    assert sorted(order[4:]) == ["end 1", "end 2"]
+
+
+def test_an_asynchronous_failure_ends_the_run_and_cancels_what_waits() -> None:
+    ended: list[str] = []
+
+    class Break(Node):
+        async def execute(self, a: Any = 0) -> Any:
+            await asyncio.sleep(0)
+            raise ValueError("late")
+
+    class Wait(Node):
+        async def execute(self, a: Any = 0) -> Any:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("cancelled")
+
+    executor = Executor({**CLASSES, "Break": Break, "Wait": Wait})
+    prompt = {"1": n("Wait"), "2": n("Break"), "8": n("Show", a=["1", 0]), "9": n("Show", a=["2", 0])}
+    assert str(executor.run(prompt, ["8", "9"]).error) == "node 2 (Break): ValueError: late"
+    assert ended == ["cancelled"]
+
+
+def test_keep_going_runs_what_does_not_depend_on_the_failure() -> None:
+    prompt = {
+        "1": n("Fail"),
+        "2": n("Add", a=["1", 0]),
+        "3": n("Add", a=1, b=2),
+        "7": n("Show", a=["2", 0]),
+        "8": n("Fail"),
+        "9": n("Show", a=["3", 0]),
+        "10": n("Show", a=["8", 0]),
+    }
+    result = run(prompt, ["7", "9", "10"], keep_going=True)
+    assert [error.node_id for error in result.errors] == ["1", "8"]
+    assert result.ui == {"9": {"seen": [3]}}
+    assert run(prompt, ["7", "9", "10"]).ui == {}
+
+
+def test_a_store_is_asked_with_the_values_and_answers_instead_of_the_node() -> None:
+    class Store:
+        def __init__(self) -> None:
+            self.kept: dict[str, Any] = {}
+
+        def key(self, node: Any, arguments: Any) -> str | None:
+            return repr(sorted(arguments.items())) if isinstance(node, Add) else None
+
+        def get(self, key: str) -> Any:
+            return self.kept.get(key)
+
+        def put(self, key: str, result: Any) -> None:
+            self.kept[key] = result
+
+    store = Store()
+    prompt = {"1": n("Add", a=1), "2": n("Add", a=["1", 0], b=5), "9": n("Show", a=["2", 0])}
+    assert run(prompt, ["9"], store=store).ui["9"] == {"seen": [6]}
+    assert list(store.kept) == ["[('a', [1])]", "[('a', [1]), ('b', [5])]"]
+    again = run(prompt, ["9"], store=store)
+    assert (again.executed, again.cached, again.ui["9"]) == (["9"], ["1", "2"], {"seen": [6]})
+
+
+def test_the_hook_hears_of_every_call_before_it_is_made() -> None:
+    calls: list[tuple[str, int]] = []
+    prompt = {"1": n("Items", a=3), "2": n("Add", a=["1", 0]), "9": n("Show", a=["2", 0])}
+    run(prompt, ["9"], before_call=lambda node_id, number: calls.append((node_id, number)))
+    assert calls == [("1", 0), *(("2", call) for call in range(3)), *(("9", call) for call in range(3))]

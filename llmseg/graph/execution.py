@@ -71,7 +71,7 @@ class Executor:
         """Report how far the node that runs now has come; called from inside the node."""
         node_id = CURRENT_NODE.get()
         if self._run is not None and node_id is not None:
-            self._run.emit("progress", node_id, steps=(value, total))
+            self._run.account.progress(node_id, value, total)
 
     def instance(self, node_id: str, class_type: str) -> Any:
         """The object of a node, made on first use."""

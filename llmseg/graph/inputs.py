@@ -131,11 +131,17 @@ class InputSpec:
         return slots
 
     def children(self, selected: object) -> list[InputSpec]:
-        """What a dynamic combo shows while `selected` is its value, or a dynamic group of that many rows."""
+        """What a dynamic combo shows while `selected` is its value, or a dynamic group of that many rows.
+
+        A growing input shows its least number of members and a spare one; only those with widgets are told here.
+        """
         if self.type == DYNAMIC_COMBO:
             for option in self._listed("options"):
                 if option.get("key") == selected:
                     return list(read_groups(option.get("inputs") or {}, {}, place=self.name, prefix=f"{self.name}."))
+        if self.type == AUTOGROW:
+            members = self.members()
+            return [one for one in members[: sum(one.required for one in members) + 1] if one.owns_widget]
         if self.type == DYNAMIC_GROUP and isinstance(selected, int):
             return [spec for row in range(min(selected, MOST_MEMBERS)) for spec in self.row(row)]
         return []

@@ -1,7 +1,7 @@
-"""One run: nodes are taken from the schedule, called, and their results kept for as long as somebody reads them.
+"""One run: nodes are taken from the schedule and called until nothing is left to do.
 
 A node may end at once, wait for lazy inputs, wait for asynchronous calls, or expand into further nodes.
-Not here: what outlives a run (`execution`).
+Not here: what outlives a run (`execution`), results between nodes (`results`), what is told (`account`).
 
 Source: the ComfyUI server (``execution.py``), restated.
 """
@@ -9,20 +9,19 @@ Source: the ComfyUI server (``execution.py``), restated.
 from __future__ import annotations
 
 import inspect
-import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, NodeError, located
+from ..errors import InputError
+from .account import Account
 from .cache import StoredResult
 from .calls import Arguments, call_mapped, hidden_arguments, inference_mode, start_calls
 from .definitions import NodeDefinition
 from .dynamic import nested
-from .events import Event, EventKind, RunResult
+from .events import RunResult
 from .expansion import take_in
 from .live import LivePrompt
-from .places import node_place
 from .results import Results
 from .returns import Row, merge_rows, read_returns
 from .schedule import Schedule, links_of
@@ -53,13 +52,12 @@ class Run:
         self.outputs = outputs
         self.extra_pnginfo = extra_pnginfo
         self.live = LivePrompt(prompt)
-        self.result = RunResult()
+        self.account = Account(self.live, executor.on_event)
         self.tasks = Tasks()
         self._classes = executor.node_classes
         self._definitions: dict[str, NodeDefinition] = {}
         self._known: set[str] = set()
         self._expanded: dict[str, tuple[list[Row], dict[str, list[Any]]]] = {}
-        self._begun: dict[str, float] = {}
         self._blockers: dict[str, list[Any]] = {}
         self._store_keys: dict[str, str] = {}
         self._failed: list[str] = []
@@ -78,34 +76,15 @@ class Run:
             for node_id in self._ended(wait=ready is None):
                 self._attempt(node_id, self._end_tasks)
         self._report_cycle()
-        return self.result
+        return self.account.result
 
     def close(self) -> None:
         """Cancel what still waits, and forget cached results of nodes that this prompt does not have."""
         self.tasks.close()
         self._results.forget_unused()
 
-    def emit(
-        self,
-        kind: EventKind,
-        node_id: str,
-        *,
-        seconds: float = 0.0,
-        steps: tuple[float, float] = (0.0, 0.0),
-        message: str = "",
-    ) -> None:
-        """Send an event about a node; `steps` are those done and those in all."""
-        if self.executor.on_event is not None:
-            node = self.live[node_id]
-            title = str((node.get("_meta") or {}).get("title") or node["class_type"])
-            display_id = self.live.get_display_node_id(node_id)
-            event = Event(kind, node_id, node["class_type"], title, seconds, *steps, message, display_id)
-            self.executor.on_event(event)
-
-    # -- which nodes ------------------------------------------------------------------------------
-
     def _want(self, outputs: Iterable[str]) -> None:
-        """Schedule `outputs` and count, over all their ancestors, lazy ones too, the links that read each node."""
+        """Schedule `outputs`, and count over all their ancestors, lazy ones too, the links that read each node."""
         outputs = list(outputs)
         pending = list(outputs)
         while pending:
@@ -131,17 +110,8 @@ class Run:
         known = self._results.is_done(node_id)
         stored = self._results.find_cached(node_id)
         if stored is not None and not known:
-            self._tell_cached(node_id, stored)
+            self.account.cached(node_id, stored.ui)
         return stored is not None
-
-    def _tell_cached(self, node_id: str, stored: StoredResult) -> None:
-        self._show(node_id, stored.ui)
-        self.result.cached.append(node_id)
-        self.emit("cached", node_id)
-
-    def _show(self, node_id: str, ui: dict[str, list[Any]]) -> None:
-        if ui:
-            self.result.ui[node_id] = ui
 
     def _ended(self, *, wait: bool) -> list[str]:
         if not self.tasks:
@@ -149,24 +119,23 @@ class Run:
         with inference_mode():
             return self.tasks.ended(wait=wait)
 
-    # -- one node ---------------------------------------------------------------------------------
-
     def _step(self, node_id: str) -> None:
         if node_id in self._expanded:
             self._attempt(node_id, self._end_expansion)
-        elif node_id not in self._begun and self._at_hand(node_id):  # an equal node has run since it was scheduled
+        elif self._at_hand(node_id):  # an equal node has run since it was scheduled
             self._finish(node_id)
         else:
             self._attempt(node_id, self._begin)
 
-    def _attempt(self, node_id: str, work: Any) -> None:
+    def _attempt(self, node_id: str, work: Callable[[str], object]) -> None:
         """Do one piece of the work of a node; an exception is its failure."""
         token = CURRENT_NODE.set(node_id)
         try:
             with inference_mode():
                 work(node_id)
         except Exception as error:
-            self._fail(node_id, error)
+            self._failed.append(node_id)
+            self.account.fail(node_id, error)
         finally:
             CURRENT_NODE.reset(token)
 
@@ -174,16 +143,12 @@ class Run:
         """Call the node, unless it first asks for lazy inputs or its result lies on disk."""
         class_type = self.live[node_id]["class_type"]
         definition = self._definitions[class_type]
-        begin = time.perf_counter()
         arguments, missing = self._results.arguments(node_id)
         arguments.update(hidden_arguments(definition.hidden, node_id, self.live, self.extra_pnginfo))
         node = self.executor.instance(node_id, class_type)
-        if self._asks_for_more(node_id, node, arguments, missing):
+        if self._asks_for_more(node_id, node, arguments, missing) or self._take_stored(node_id, node, arguments):
             return
-        if self._take_stored(node_id, node, arguments):
-            return
-        self._begun[node_id] = begin
-        self.emit("started", node_id)
+        self.account.start(node_id)
         if hasattr(type(node), "define_schema"):
             raise InputError("a V3 node class, which is not supported; expected a V1 class.")
         before = self.executor.before_call
@@ -193,10 +158,10 @@ class Run:
             as_lists=getattr(node, "INPUT_IS_LIST", False),
             before_call=None if before is None else lambda number: before(node_id, number),
         )
-        if not any(map(inspect.isawaitable, returns)):
+        if any(map(inspect.isawaitable, returns)):
+            self.tasks.start(node_id, returns)  # looked at before the next node; it may have ended already
+        else:
             self._take_returns(node_id, returns)
-            return
-        self.tasks.start(node_id, returns)  # looked at before the next node; it may have ended already
 
     def _end_tasks(self, node_id: str) -> None:
         self._take_returns(node_id, self.tasks.take(node_id))
@@ -209,6 +174,7 @@ class Run:
             self._record(node_id, self._merge(node_class, rows), ui)
             return
         new = take_in(self.live, node_id, rows, self._classes)
+        self.account.pause(node_id)
         self._expanded[node_id] = rows, ui
         linked = [link[0] for row in rows for link in row.links()]
         self._results.expect_readers(linked)
@@ -220,6 +186,7 @@ class Run:
 
     def _end_expansion(self, node_id: str) -> None:
         rows, ui = self._expanded.pop(node_id)
+        self.account.resume(node_id)
         outputs = self._merge(self._classes[self.live[node_id]["class_type"]], rows)
         self._results.release([link[0] for row in rows for link in row.links()])
         self._record(node_id, outputs, ui)
@@ -231,36 +198,10 @@ class Run:
         """The node is done."""
         stored = StoredResult(outputs, ui)
         self._results.keep(node_id, stored)
-        self._show(node_id, ui)
         if self.executor.store is not None and node_id in self._store_keys:
             self.executor.store.put(self._store_keys.pop(node_id), stored)
-        seconds = self.result.seconds[node_id] = time.perf_counter() - self._begun.pop(node_id)
-        self.result.executed.append(node_id)
-        blockers = self._blockers.pop(node_id)
-        if blockers:
-            self.result.blocked.append(node_id)
-            messages = [blocker.message for blocker in blockers if getattr(blocker, "message", None) is not None]
-            self.emit("blocked", node_id, message="; ".join(dict.fromkeys(map(str, messages))))
-        self.emit("finished", node_id, seconds=seconds)
+        self.account.finish(node_id, ui, self._blockers.pop(node_id))
         self._finish(node_id)
-
-    def _fail(self, node_id: str, error: Exception) -> None:
-        real = self.live.get_real_node_id(node_id)
-        cause = error
-        if real != node_id:
-            place = f"inner {node_place(node_id, self.live[node_id]['class_type'])}"
-            try:
-                with located(place):
-                    raise error if isinstance(error, InputError) else InputError(f"{type(error).__name__}: {error}")
-            except InputError as told:
-                cause = told
-        failure = NodeError(real, self.live[real]["class_type"], cause)
-        failure.__cause__ = error
-        seconds = time.perf_counter() - self._begun.pop(node_id, time.perf_counter())
-        self.result.seconds[node_id] = seconds
-        self.result.errors.append(failure)
-        self._failed.append(node_id)
-        self.emit("failed", node_id, seconds=seconds, message=str(failure))
 
     def _asks_for_more(self, node_id: str, node: Any, arguments: Arguments, missing: set[str]) -> bool:
         """Whether the node wants lazy inputs that are not there; they are scheduled."""
@@ -287,7 +228,7 @@ class Run:
             self._store_keys[node_id] = key
             return False
         self._results.keep(node_id, stored)
-        self._tell_cached(node_id, stored)
+        self.account.cached(node_id, stored.ui)
         self._finish(node_id)
         return True
 
@@ -304,4 +245,4 @@ class Run:
         if cycle:
             blamed = next((one for one in cycle if self.live.get_real_node_id(one) != one), cycle[0])
             text = f"the links form a cycle of {len(cycle)} nodes; expected links in one direction."
-            self._fail(blamed, InputError(text))
+            self.account.fail(blamed, InputError(text))

@@ -96,4 +96,4 @@ def _members(spec: InputSpec, rows: Sequence[Socket]) -> Iterator[Socket]:
     linked = {row.name for row in rows if row.link is not None}
     last = max((number for number, member in enumerate(members) if member.name in linked), default=-1)
     for member in members[: max(least, last + 2)]:
-        yield Socket(member.name, member.type)
+        yield Socket(member.name, member.type, widget=member.owns_widget)

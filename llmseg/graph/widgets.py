@@ -62,11 +62,10 @@ def _expected_slots(definition: NodeDefinition, row: Sequence[Any]) -> list[Widg
     pending = list(reversed(definition.inputs))
     while pending:
         spec = pending.pop()
-        if not spec.owns_widget:
-            continue
         value = row[len(slots)] if len(slots) < len(row) else spec.default
         pending += reversed(spec.children(value))
-        slots += spec.slots()
+        if spec.owns_widget:
+            slots += spec.slots()
     if definition.upload_slot:
         slots.append(definition.upload_slot)
     return slots
