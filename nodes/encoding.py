@@ -12,6 +12,7 @@ from llmseg.examples import load_example, tell_limits
 from llmseg.files import image_to_tensor
 from llmseg.options import ACTIVATION, ATTENTION, AUTO, DTYPE, LAYOUT, RESIZE, SCALES, SCENE, STRIDE, WINDOW
 from llmseg.patch_features import build_patch_features
+from llmseg.stored_features import features_key, pack_features, unpack_features
 from llmseg.types import PatchFeatures, TextBank
 
 from . import progress
@@ -116,6 +117,20 @@ class LLMSegEncodeImage:
         sides = {"window": window, "stride": stride, "resize": resize}
         how: dict[str, Any] = {"attention": attention, "scales": scales, "layout": layout, "text_bank": text_bank}
         return (build_patch_features(encoder, images, **sides, **how, on_batch=tell),)
+
+    @classmethod
+    def STORE_KEY(cls, encoder: Encoder, image: Tensor, attention: str, **options: Any) -> str | None:
+        return features_key(encoder, image, attention=attention, **options)
+
+    @classmethod
+    def STORE_PACK(cls, features: PatchFeatures) -> dict[str, Any]:
+        return pack_features(features)
+
+    @classmethod
+    def STORE_UNPACK(cls, kept: Any, encoder: Encoder, image: Tensor, **options: Any) -> tuple[PatchFeatures]:
+        images = to_images(image)
+        tell_limits(encoder, images)
+        return (unpack_features(kept, encoder, images),)
 
 
 NODES = {

@@ -12,11 +12,11 @@ import llmseg
 
 ROOT = Path(llmseg.__file__).parent
 ORDER = [
-    "errors", "options", "defaults", "windows", "types", "store", "names", "templates", "background",
+    "errors", "options", "defaults", "windows", "types", "store", "stored_values", "names", "templates", "background",
     "folding", "unwanted", "cleaning_rules", "cleaning", "library", "llm", "expansion_text", "expansion",
     "expansion_edits", "interview", "second_looks", "llm_expansion",
     "tokenizer", "attention", "mixing", "clip_config", "vit", "pamr", "calibration", "feedback", "dense",
-    "checkpoint", "weights", "encoder", "text_cache", "text_bank", "affinity", "patch_features",
+    "checkpoint", "weights", "encoder", "text_cache", "text_bank", "affinity", "patch_features", "stored_features",
     "phrases", "sampling", "score_rows", "scores", "class_maps", "crf", "painting", "modes", "assembly", "bilateral",
     "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
     "graph", "evaluation", "reporting", "serving", "batch", "commands", "expand", "arguments", "run",
