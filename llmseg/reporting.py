@@ -24,6 +24,7 @@ class TextReporter:
     """For people."""
 
     def __init__(self) -> None:
+        self._out = sys.stdout  # what nodes print goes elsewhere
         self._bar: Any = None
         self._name = ""
 
@@ -80,16 +81,16 @@ class TextReporter:
     def finished(self, result: RunResult, roots: Mapping[str, Path]) -> None:
         """What was written and what nodes had to say, on standard output."""
         for text in listed_texts(result.ui):
-            print(text)
+            print(text, file=self._out)
         for name in listed_files(result.ui, roots):
-            print(f"wrote {name}")
+            print(f"wrote {name}", file=self._out)
         count, total = len(result.executed), sum(result.seconds.values())
         self._line(f"{total:7.2f} s  {count} nodes executed, {len(result.cached)} cached")
 
     def nodes(self, definitions: Mapping[str, NodeDefinition]) -> None:
         """Class and title, one a line."""
         for class_type, definition in sorted(definitions.items()):
-            print(f"{class_type:24} {definition.display_name}")
+            print(f"{class_type:24} {definition.display_name}", file=self._out)
 
     def _line(self, text: str) -> None:
         self._close_bar()
@@ -105,6 +106,7 @@ class JsonReporter:
     """For programs: `{"event": ...}` one a line."""
 
     def __init__(self) -> None:
+        self._out = sys.stdout  # what nodes print goes elsewhere
         self._node: str | None = None
 
     def event(self, event: Event) -> None:
@@ -187,7 +189,7 @@ class JsonReporter:
 
     def _write(self, kind: str, **fields: object) -> None:
         present = {name: value for name, value in fields.items() if value is not None and value != ""}
-        print(json.dumps({"event": kind, **present}), flush=True)
+        print(json.dumps({"event": kind, **present}), file=self._out, flush=True)
 
 
 Reporter = TextReporter | JsonReporter

@@ -18,7 +18,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,6 +47,7 @@ from .reporting import JsonReporter, Reporter, TextReporter
 
 NODES_MODULE = "llmseg_nodes"  # private: `nodes` is ComfyUI's own name
 
+STOPPED = "InterruptProcessingException"  # what a node of a pack raises when it was asked to stop
 LONGEST_PATH = 4096  # characters; beyond it the value is surely a text
 
 Prompt = dict[str, Any]
@@ -178,13 +179,15 @@ class _Session:
             return DONE
         self.nodes.host.torch_device()  # a device that cannot be used is bad usage, found before anything runs
         pnginfo = {"workflow": workflow.editor} if workflow.editor is not None else None
-        result = self.executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
+        with redirect_stdout(sys.stderr):  # nodes may print; standard output is for results
+            result = self.executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
         self.reporter.finished(result, self.roots)
         for error in result.errors:
             self.reporter.failure(f"{workflow.source}, {error}")
             _show_traceback(self.options.debug, error)
         if result.errors:
-            return FAILED
+            stopped = type(result.errors[0].__cause__).__name__ == STOPPED
+            return INTERRUPTED if stopped else FAILED
         return PARTLY if validation.problems else DONE
 
     def _run_each(self, workflow: Workflow, prompts: list[tuple[Path, Prompt]]) -> int:

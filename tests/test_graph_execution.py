@@ -400,7 +400,7 @@ def test_keep_going_runs_what_does_not_depend_on_the_failure() -> None:
     result = run(prompt, ["7", "9", "10"], keep_going=True)
     assert sorted(error.node_id for error in result.errors) == ["1", "8"]
     assert result.ui == {"9": {"seen": [3]}}
-    assert run(prompt, ["7", "9", "10"]).ui == {}
+    assert len(run(prompt, ["7", "9", "10"]).errors) == 1
 
 
 def test_a_store_is_asked_with_the_values_and_answers_instead_of_the_node() -> None:

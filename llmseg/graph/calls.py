@@ -48,7 +48,9 @@ def is_blocker(value: object) -> bool:
 def hidden_arguments(
     hidden: Mapping[str, str], node_id: str, live: LivePrompt, extra_pnginfo: Any = None
 ) -> dict[str, list[Any]]:
-    """The hidden inputs of one node; what a headless run does not have (accounts, keys) is None.
+    """The hidden inputs of one node; accounts and keys, which a headless run does not have, are None.
+
+    What the server does not know either is left out, so that the node's own default counts.
 
     Args:
         hidden: name of each hidden input and what it asks for.
@@ -61,8 +63,10 @@ def hidden_arguments(
         "PROMPT": live.get_original_prompt(),
         "DYNPROMPT": live,
         "EXTRA_PNGINFO": extra_pnginfo,
+        "AUTH_TOKEN_COMFY_ORG": None,
+        "API_KEY_COMFY_ORG": None,
     }
-    return {name: [known.get(asks)] for name, asks in hidden.items()}
+    return {name: [known[asks]] for name, asks in hidden.items() if asks in known}
 
 
 def static_arguments(definition: NodeDefinition, node_id: str, inputs: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -72,7 +76,7 @@ def static_arguments(definition: NodeDefinition, node_id: str, inputs: Mapping[s
     for name, value in inputs.items():
         if is_link(value):
             arguments[name] = [None]
-        elif name in declared:
+        elif name in declared or name in definition.hidden:
             arguments[name] = [constant(value)]
     return {**arguments, **hidden_arguments(definition.hidden, node_id, LivePrompt({}))}
 

@@ -80,11 +80,12 @@ class Results:
     def arguments(self, node_id: str) -> tuple[dict[str, list[Any]], set[str]]:
         """Every argument of a node as a list of items, and the linked inputs that have no value yet.
 
-        Links are passed on even if the class does not declare them, constants only if it does.
+        Links are passed on even if the class does not declare them, constants only if it does, hidden ones included.
         """
         node = self.live[node_id]
         inputs = node["inputs"]
-        specs = {spec.name: spec for spec in live_inputs(self.definitions[node["class_type"]], inputs)}
+        definition = self.definitions[node["class_type"]]
+        specs = {spec.name: spec for spec in live_inputs(definition, inputs)}
         arguments: dict[str, list[Any]] = {}
         missing: set[str] = set()
         for name, value in inputs.items():
@@ -92,7 +93,7 @@ class Results:
                 arguments[name] = self.items_of(value[0], value[1])
                 if value[0] not in self._values:
                     missing.add(name)
-            elif name in specs:
+            elif name in specs or name in definition.hidden:
                 arguments[name] = [constant(value)]
         return arguments, missing
 
