@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmseg.graph import NodeDefinition, to_prompt
+from llmseg.graph import NodeDefinition, read_object_info, to_prompt
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "conformance"
+# LLMSEG_CONFORMANCE names the folder of the real frontends' answers; it is not part of the repository.
+FOLDER = Path(os.environ.get("LLMSEG_CONFORMANCE") or Path(__file__).resolve().parents[2] / "shared" / "conformance")
 FRONTENDS = ("1.35.9", "1.58.1")
 SCRIPT_WIDGETS = {"PreviewAny": {"preview", "previewMode"}, "SaveGLB": {"image"}, "Preview3D": {"image"}}
 # The server lacks a promoted widget there; the frontend shifts the values behind it, we do not.
@@ -41,9 +42,8 @@ OTHERWISE = {
 @pytest.fixture(scope="module")
 def definitions() -> dict[str, NodeDefinition]:
     if not FOLDER.is_dir():
-        pytest.skip("the conformance files are not part of the repository")
-    with gzip.open(FOLDER / "object_info.json.gz", "rt", encoding="utf-8") as file:
-        records = json.load(file)
+        pytest.skip("LLMSEG_CONFORMANCE names no folder of conformance files")
+    records = read_object_info(FOLDER / "object_info.json.gz")
     return {name: NodeDefinition.from_object_info(name, record) for name, record in records.items()}
 
 

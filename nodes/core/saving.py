@@ -31,7 +31,8 @@ PREFIX_TOOLTIP = "Start of each file name; may hold sub-folders, %width%, %heigh
 class SaveImage:
     """Write each image of a batch to the output folder."""
 
-    RETURN_TYPES: tuple[str, ...] = ()
+    RETURN_TYPES: tuple[str, ...] = ("IMAGE",)  # ComfyUI 0.8 has no output yet; files of later versions link to it
+    OUTPUT_TOOLTIPS: tuple[str, ...] = ("The same images.",)
     FUNCTION = "save_images"
     OUTPUT_NODE = True
     CATEGORY = "image"
@@ -70,7 +71,7 @@ class SaveImage:
             name = target.filename(index)
             write_atomic(target.folder / name, encode_png(image, texts, self.COMPRESS_LEVEL))
             shown.append({"filename": name, "subfolder": target.subfolder, "type": target.kind})
-        return {"ui": {"images": shown}}
+        return {"ui": {"images": shown}, "result": (images,)}
 
 
 class PreviewImage(SaveImage):
@@ -93,6 +94,8 @@ class PreviewImage(SaveImage):
 class MaskPreview(PreviewImage):
     """Write each mask of a batch to the temporary folder, as a grey image."""
 
+    RETURN_TYPES = ()
+    OUTPUT_TOOLTIPS = ()
     FUNCTION = "save_masks"
     CATEGORY = "mask"
     DESCRIPTION = "Shows the masks; their files are temporary."
