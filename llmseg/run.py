@@ -163,7 +163,7 @@ class _Session:
     # -- running ----------------------------------------------------------------------------------
 
     def _validate(self, workflow: Workflow, prompt: Prompt) -> Validation:
-        targets = [find_node(prompt, name, "--only") for name in self.options.only] or None
+        targets = [find_node(prompt, name, "--only") for name in self.options.only] or workflow.targets
         validation = validate_prompt(prompt, self.classes, targets=targets, strict=self.options.strict)
         for warning in validation.warnings:
             self.reporter.warning(f"{workflow.source}, {warning}")

@@ -314,3 +314,9 @@ def test_a_stream_that_breaks_off_is_one_clear_error() -> None:
     with pytest.raises(InputError) as caught:
         read_stream(io.BufferedReader(Failing()), "standard input")
     assert str(caught.value) == "standard input: cannot be read (Input/output error); expected a workflow file."
+
+
+@pytest.mark.parametrize(("asked", "targets"), [(["7"], ("7",)), ([], ()), (None, None), ([7], None), ("7", None)])
+def test_a_request_may_ask_for_some_outputs_only(asked: Any, targets: Any) -> None:
+    body = {"prompt": {"7": {"class_type": "X", "inputs": {}}}, "partial_execution_targets": asked}
+    assert parse_workflow(json.dumps(body), "x").targets == targets

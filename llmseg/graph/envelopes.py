@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
@@ -27,15 +27,23 @@ HISTORY_PROMPT, HISTORY_EXTRA = 2, 3  # positions in an entry of a history
 
 @dataclass(frozen=True)
 class Forms:
-    """The two forms of one workflow as they were found, unchecked; None for what is not there."""
+    """The two forms of one workflow as they were found, unchecked; None for what is not there.
+
+    Args:
+        editor: the UI form.
+        prompt: the API form.
+        targets: ids of the only outputs that a request asks for, None for all.
+    """
 
     editor: dict[str, Any] | None = None
     prompt: dict[str, Any] | None = None
+    targets: tuple[str, ...] | None = None
 
     def completed(self, other: Forms) -> Forms:
         """These forms, and those of `other` where one is missing."""
         editor = other.editor if self.editor is None else self.editor
-        return Forms(editor, other.prompt if self.prompt is None else self.prompt)
+        targets = other.targets if self.targets is None else self.targets
+        return Forms(editor, other.prompt if self.prompt is None else self.prompt, targets)
 
 
 def find_forms(data: Any, source: str) -> Forms:
@@ -85,6 +93,9 @@ def _open_envelope(data: dict[str, Any]) -> Forms:
         forms = forms.completed(found)
     for extra in (data.get("extra_data"), data):
         forms = forms.completed(Forms(editor=_editor_in(extra)))
+    targets = data.get("partial_execution_targets")
+    if forms != Forms() and isinstance(targets, list) and all(isinstance(one, str) for one in targets):
+        return replace(forms, targets=tuple(targets))
     return forms
 
 

@@ -41,12 +41,14 @@ class Workflow:
         prompt: the API form without stale ``is_changed`` values; None if the file has none, or if the
             UI form is to be run. If there is one, it is what runs.
         warnings: what is damaged and was left out, one line each.
+        targets: ids of the only outputs that the file asks for, None for all.
     """
 
     source: str
     editor: dict[str, Any] | None
     prompt: dict[str, Any] | None
     warnings: tuple[str, ...] = ()
+    targets: tuple[str, ...] | None = None
 
 
 def read_workflow(path: Path, prefer: Prefer = "") -> Workflow:
@@ -146,7 +148,7 @@ def _choose(forms: Forms, damaged: dict[str, LLMSegError], source: str, prefer: 
     if prompt is not None:
         prompt = None if prefer == "workflow" else _without_is_changed(prompt)
     warnings = [f"the {NAMES[key]} is damaged and left out: {_first_line(error)}" for key, error in damaged.items()]
-    return Workflow(source, editor, prompt, tuple(warnings))
+    return Workflow(source, editor, prompt, tuple(warnings), forms.targets)
 
 
 def _faulty(faults: list[str], source: str) -> WorkflowError:
