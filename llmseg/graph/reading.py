@@ -23,7 +23,7 @@ __all__ = ["read_drawing"]
 def read_drawing(editor: Mapping[str, Any], definitions: Mapping[str, NodeDefinition]) -> Drawing:
     """Read a UI workflow whose shape was checked."""
     reader = _Reader(definitions, _flat_definitions(editor))
-    root = reader.read_graph(editor, "")
+    root = reader.read_graph({**editor, "inputs": None, "outputs": None}, "")  # only definitions have edges
     subgraphs = {key: reader.read_graph(raw, str(raw.get("name") or key)) for key, raw in reader.raw.items()}
     return Drawing(root, subgraphs, reader.warnings)
 

@@ -23,7 +23,7 @@ __all__ = ["Tokens"]
 SAVERS = frozenset(
     [
         *("SaveImage", "SaveImageAdvanced", "SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveWEBM", "SaveVideo"),
-        *("SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced", "SaveLatent"),
+        *("SaveSVGNode", "SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced", "SaveLatent"),
         *("SaveGLB", "Save3DAdvanced", "SaveGaussianSplat", "SavePointCloud", "CLIPSave", "VAESave", "ModelSave"),
         "LoraSave",
     ]
