@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .definitions import NodeDefinition
-from .inputs import InputSpec, WidgetSlot
+from .inputs import DYNAMIC_COMBO, InputSpec, WidgetSlot
 from .places import shown
 
 __all__ = ["read_widgets"]
@@ -43,8 +43,11 @@ def read_widgets(
     slots = _expected_slots(definition, row)
     if len(row) != len(slots):
         undummied = _without_dummies(definition, row)
+        twice = _expected_slots(definition, row, saved_again=True)
         if undummied is not None:
             row, slots = undummied, _expected_slots(definition, undummied)
+        elif len(row) == len(twice):
+            slots = twice
         elif isinstance(named, Mapping):
             return _finish(definition, _by_name(definition, named)), ""
     values, lost = _by_position(slots, row)
@@ -56,13 +59,23 @@ def read_widgets(
     return _finish(definition, values), warning
 
 
-def _expected_slots(definition: NodeDefinition, row: Sequence[Any]) -> list[WidgetSlot]:
-    """The slots of the class; `row` says which children a dynamic combo shows."""
+def _expected_slots(definition: NodeDefinition, row: Sequence[Any], *, saved_again: bool = False) -> list[WidgetSlot]:
+    """The slots of the class; `row` says which children a dynamic combo shows.
+
+    A file that the editor has loaded and saved again holds the control slots of a dynamic combo's first option once
+    more, behind the children of the option that is chosen.
+    """
     slots: list[WidgetSlot] = []
-    pending = list(reversed(definition.inputs))
+    pending: list[InputSpec | WidgetSlot] = list(reversed(definition.inputs))
     while pending:
         spec = pending.pop()
+        if isinstance(spec, WidgetSlot):
+            slots.append(spec)
+            continue
         value = row[len(slots)] if len(slots) < len(row) else spec.default
+        if saved_again and spec.type == DYNAMIC_COMBO:
+            first = spec.children(spec.choices[0] if spec.choices else None)
+            pending += [slot for child in first for slot in child.slots() if slot.kind == "control"]
         pending += reversed(spec.children(value))
         if spec.owns_widget:
             slots += spec.slots()
