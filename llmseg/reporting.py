@@ -202,12 +202,15 @@ def listed_files(ui: Mapping[str, Mapping[str, Any]], roots: Mapping[str, Path])
         ui: what each node showed.
         roots: folder behind each kind of file: input, output, temp.
     """
-    entries = [entry for shown in ui.values() for values in shown.values() for entry in values]
-    return [
-        str(roots[entry.get("type", "output")] / entry.get("subfolder", "") / entry["filename"])
-        for entry in entries
-        if isinstance(entry, dict) and "filename" in entry and entry.get("type", "output") in roots
-    ]
+    found = []
+    for entry in (entry for shown in ui.values() for values in shown.values() for entry in values):
+        if not isinstance(entry, dict):
+            continue
+        # What nodes of other people say of their files may be anything.
+        kind, folder, name = entry.get("type", "output"), entry.get("subfolder", ""), entry.get("filename")
+        if isinstance(kind, str) and kind in roots and isinstance(folder, str) and isinstance(name, str):
+            found.append(str(roots[kind] / folder / name))
+    return found
 
 
 def listed_texts(ui: Mapping[str, Mapping[str, Any]]) -> list[str]:
