@@ -106,6 +106,7 @@ class _Session:
         self.executor = Executor(
             self.classes,
             cache=None if options.no_cache else ResultCache(),
+            store=None if options.no_cache else importlib.import_module(f"{NODES_MODULE}.stored").StoredResults(),
             on_event=reporter.event,
             keep_going=options.keep_going,
         )
@@ -254,7 +255,7 @@ class _Session:
         """Add the classes of other people's packs to the registry; what they lack is a warning."""
         services = importlib.import_module(f"{NODES_MODULE}.services")
         stack.enter_context(services.installed(self.classes, self.titles, self.options.nodes))
-        self.executor.before_call = services.before_call
+        self.executor.setup.before_call = services.before_call
         for problem in load_packs(self.options.nodes, self.classes, self.titles).problems:
             self.reporter.warning(str(problem))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from .cache import ResultCache, ResultStore
 from .events import Event, RunResult
-from .running import CURRENT_NODE, Run
+from .running import CURRENT_NODE, Run, Setup
 
 __all__ = ["Executor"]
 
@@ -39,13 +39,7 @@ class Executor:
         before_call: Callable[[str, int], object] | None = None,
         keep_going: bool = False,
     ) -> None:
-        self.node_classes = node_classes
-        self.cache = cache
-        self.store = store
-        self.on_event = on_event
-        self.before_call = before_call
-        self.keep_going = keep_going
-        self._instances: dict[tuple[str, str], Any] = {}
+        self.setup = Setup(node_classes, cache, store, on_event, before_call, keep_going)
         self._run: Run | None = None
 
     def run(self, prompt: Mapping[str, Any], outputs: Collection[str], *, extra_pnginfo: Any = None) -> RunResult:
@@ -59,23 +53,16 @@ class Executor:
         Returns:
             The outcome; failing nodes are in its `errors`, not raised.
         """
-        self._run = Run(self, prompt, outputs, extra_pnginfo)
+        self._run = Run(self.setup, prompt, outputs, extra_pnginfo)
         try:
             return self._run.complete()
         finally:
             self._run.close()
             self._run = None
-            self._instances = {key: value for key, value in self._instances.items() if key[0] in prompt}
+            self.setup.forget_instances(prompt)
 
     def progress(self, value: float, total: float) -> None:
         """Report how far the node that runs now has come; called from inside the node."""
         node_id = CURRENT_NODE.get()
         if self._run is not None and node_id is not None:
             self._run.account.progress(node_id, value, total)
-
-    def instance(self, node_id: str, class_type: str) -> Any:
-        """The object of a node, made on first use."""
-        key = (node_id, class_type)
-        if key not in self._instances:
-            self._instances[key] = self.node_classes[class_type]()
-        return self._instances[key]

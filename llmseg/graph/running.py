@@ -9,17 +9,18 @@ Source: the ComfyUI server (``execution.py``), restated.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import InputError
 from .account import Account
-from .cache import StoredResult
+from .cache import ResultCache, ResultStore, StoredResult
 from .calls import Arguments, call_mapped, hidden_arguments, inference_mode, start_calls
 from .definitions import NodeDefinition
 from .dynamic import nested
-from .events import RunResult
+from .events import Event, RunResult
 from .expansion import take_in
 from .live import LivePrompt
 from .results import Results
@@ -27,47 +28,66 @@ from .returns import Row, merge_rows, read_returns
 from .schedule import Schedule, links_of
 from .tasks import Tasks
 
-if TYPE_CHECKING:
-    from .execution import Executor
-
-__all__ = ["CURRENT_NODE", "Run"]
+__all__ = ["CURRENT_NODE", "Run", "Setup"]
 
 CURRENT_NODE: ContextVar[str | None] = ContextVar("current_node", default=None)
+
+
+@dataclass
+class Setup:
+    """What outlives a run; the arguments of `Executor` tell what each is for."""
+
+    node_classes: Mapping[str, type]
+    cache: ResultCache | None = None
+    store: ResultStore | None = None
+    on_event: Callable[[Event], None] | None = None
+    before_call: Callable[[str, int], object] | None = None
+    keep_going: bool = False
+    instances: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def instance(self, node_id: str, class_type: str) -> Any:
+        """The object of a node, made on first use."""
+        key = (node_id, class_type)
+        if key not in self.instances:
+            self.instances[key] = self.node_classes[class_type]()
+        return self.instances[key]
+
+    def forget_instances(self, kept: Container[str]) -> None:
+        """Drop the objects of nodes that are not among `kept`."""
+        self.instances = {key: node for key, node in self.instances.items() if key[0] in kept}
 
 
 class Run:
     """The state of one run.
 
     Args:
-        executor: the registry, the caches, and who listens.
+        setup: the registry, the caches, and who listens.
         prompt: a validated prompt.
         outputs: ids of the nodes whose running is the purpose.
         extra_pnginfo: given to nodes that ask for it.
     """
 
-    def __init__(
-        self, executor: Executor, prompt: Mapping[str, Any], outputs: Collection[str], extra_pnginfo: Any
-    ) -> None:
-        self.executor = executor
+    def __init__(self, setup: Setup, prompt: Mapping[str, Any], outputs: Collection[str], extra_pnginfo: Any) -> None:
+        self.setup = setup
         self.outputs = outputs
         self.extra_pnginfo = extra_pnginfo
         self.live = LivePrompt(prompt)
-        self.account = Account(self.live, executor.on_event)
+        self.account = Account(self.live, setup.on_event)
         self.tasks = Tasks()
-        self._classes = executor.node_classes
+        self._classes = setup.node_classes
         self._definitions: dict[str, NodeDefinition] = {}
         self._known: set[str] = set()
         self._expanded: dict[str, tuple[list[Row], dict[str, list[Any]]]] = {}
         self._blockers: dict[str, list[Any]] = {}
         self._store_keys: dict[str, str] = {}
         self._failed: list[str] = []
-        self._results = Results(self.live, self._definitions, self._classes, executor.cache)
+        self._results = Results(self.live, self._definitions, self._classes, setup.cache)
         self._schedule = Schedule(self.live, self._definitions, self._classes, self._at_hand)
 
     def complete(self) -> RunResult:
         """Run until nothing is left to do, or to the first failure."""
         self._want(self.outputs)
-        while not self._failed or self.executor.keep_going:
+        while not self._failed or self.setup.keep_going:
             ready = self._schedule.pop()
             if ready is not None:
                 self._step(ready)
@@ -145,13 +165,13 @@ class Run:
         definition = self._definitions[class_type]
         arguments, missing = self._results.arguments(node_id)
         arguments.update(hidden_arguments(definition.hidden, node_id, self.live, self.extra_pnginfo))
-        node = self.executor.instance(node_id, class_type)
+        node = self.setup.instance(node_id, class_type)
         if self._asks_for_more(node_id, node, arguments, missing) or self._take_stored(node_id, node, arguments):
             return
         self.account.start(node_id)
         if hasattr(type(node), "define_schema"):
             raise InputError("a V3 node class, which is not supported; expected a V1 class.")
-        before = self.executor.before_call
+        before = self.setup.before_call
         returns, self._blockers[node_id] = start_calls(
             nested(getattr(node, type(node).FUNCTION), definition),
             arguments,
@@ -198,8 +218,8 @@ class Run:
         """The node is done."""
         stored = StoredResult(outputs, ui)
         self._results.keep(node_id, stored)
-        if self.executor.store is not None and node_id in self._store_keys:
-            self.executor.store.put(self._store_keys.pop(node_id), stored)
+        if self.setup.store is not None and node_id in self._store_keys:
+            self.setup.store.put(self._store_keys.pop(node_id), stored)
         self.account.finish(node_id, ui, self._blockers.pop(node_id))
         self._finish(node_id)
 
@@ -219,7 +239,7 @@ class Run:
 
     def _take_stored(self, node_id: str, node: Any, arguments: Arguments) -> bool:
         """Whether the result of the node was found on disk."""
-        store = self.executor.store
+        store = self.setup.store
         key = store.key(node, arguments) if store is not None else None
         if store is None or key is None:
             return False
@@ -239,7 +259,7 @@ class Run:
 
     def _report_cycle(self) -> None:
         """Expansions can close a circle; nodes of the file cannot, they were checked."""
-        if self._failed and not self.executor.keep_going:
+        if self._failed and not self.setup.keep_going:
             return
         cycle = self._schedule.find_cycle(self._failed)
         if cycle:
