@@ -10,7 +10,7 @@ The store adds the package and its sources, the class, torch and the device. It 
 damaged or foreign is computed and written again, and without a writable folder nothing is kept. The folder may be
 deleted at any time.
 
-Not here: when the executor asks (`llmseg.graph.running`), the files' content (`llmseg.stored_values`).
+Not here: when the executor asks (`llmseg.graph.execution.running`), the files' content (`llmseg.stored_values`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import llmseg
 from llmseg.errors import InputError
 from llmseg.graph import StoredResult
-from llmseg.graph.calls import Arguments, argument_sets, is_blocker
+from llmseg.graph.execution.calls import Arguments, argument_sets, is_blocker
 from llmseg.store import content_hash, trim_folder, user_folder, write_atomic
 from llmseg.stored_values import dump_value, load_value
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from llmseg.graph.cache import ResultCache, Signer, StoredResult, encode
 from llmseg.graph.definitions import define_nodes
-from llmseg.graph.live import LivePrompt
+from llmseg.graph.execution.cache import ResultCache, Signer, StoredResult, encode
+from llmseg.graph.execution.live import LivePrompt
 
 
 class Plain:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from llmseg.errors import InputError
-from llmseg.graph.calls import argument_sets, call_mapped, hidden_arguments
-from llmseg.graph.live import LivePrompt
+from llmseg.graph.execution.calls import argument_sets, call_mapped, hidden_arguments
+from llmseg.graph.execution.live import LivePrompt
 
 
 class ExecutionBlocker:

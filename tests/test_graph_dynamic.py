@@ -122,10 +122,11 @@ def test_problems_are_told_with_the_dotted_name(inputs: dict[str, Any], faults: 
 
 
 def test_an_empty_group_counts_no_rows_in_the_prompt() -> None:
-    node = {"id": 1, "type": "Many", "inputs": [], "widgets_values": [7, "by factor", 0.5, "hi", 1, "row", 3]}
+    node = {"id": 1, "type": "Many", "inputs": [], "widgets_values": [7, 4, 5, 6, "by factor", 0.5, "hi", 1, "row", 3]}
     definitions = {"Many": DEFINITION}
     assert to_prompt({"nodes": [node], "links": []}, definitions).prompt["1"]["inputs"] == {
         "plain": 7,
+        **{"images.image0": 4, "images.image1": 5, "images.image2": 6},  # the least number, and a spare one
         "kind": "by factor",
         "kind.factor": 0.5,
         "kind.note": "hi",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmseg.errors import InputError
-from llmseg.graph.dynamic_prompts import fill_alternatives, pick_at_random
+from llmseg.graph.drawing.dynamic_prompts import fill_alternatives, pick_at_random
 
 
 # Made by the editor's own page (1.35.9 and 1.58.1 agree); `share` stands for every random number.

@@ -10,7 +10,7 @@ import pytest
 from llmseg.errors import WorkflowError
 from llmseg.graph import to_prompt
 from llmseg.graph.definitions import InputSpec, NodeDefinition
-from llmseg.graph.tokens import format_date
+from llmseg.graph.drawing.tokens import format_date
 
 DEFINITIONS = {
     definition.class_type: definition

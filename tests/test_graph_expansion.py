@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmseg.graph import Event, Executor, ResultCache, RunResult
-from llmseg.graph import expansion as expansion_module
+from llmseg.graph.execution import expansion as expansion_module
 
 
 class Base:

@@ -12,7 +12,7 @@ import pytest
 
 from llmseg.errors import InputError, LLMSegError, WorkflowError
 from llmseg.graph import NodeDefinition, to_prompt
-from llmseg.graph.group_nodes import expand_group_nodes
+from llmseg.graph.drawing.group_nodes import expand_group_nodes
 
 FOLDER = Path(__file__).with_name("group_node_cases")
 CASES = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "object_info")

@@ -14,7 +14,7 @@ import pytest
 
 from llmseg.errors import InputError
 from llmseg.graph import NodeDefinition
-from llmseg.graph.object_info import read_object_info
+from llmseg.graph.files.object_info import read_object_info
 
 DUMP = Path(__file__).resolve().parents[2] / "shared" / "conformance" / "object_info.json.gz"
 
@@ -88,7 +88,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_not_unpacked_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmseg.graph.object_info.MAX_INFO", 1000)
+    monkeypatch.setattr("llmseg.graph.files.object_info.MAX_INFO", 1000)
     with pytest.raises(InputError) as caught:
         read_object_info(write(tmp_path / "info.json", gzip.compress(b" " * 1001)))
     assert str(caught.value) == "info.json: larger than 1000 bytes; expected a server's /object_info."

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llmseg.errors import InputError
-from llmseg.graph.packs import find_packs, load_pack, load_packs
+from llmseg.graph.packs.loading import find_packs, load_pack, load_packs
 
 NODE = """
 class Node:

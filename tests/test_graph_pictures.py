@@ -19,10 +19,10 @@ from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
 
 from llmseg.errors import InputError, LLMSegError
-from llmseg.graph.byte_reader import ByteReader
-from llmseg.graph.exif import exif_texts
-from llmseg.graph.json_text import MAX_BYTES
-from llmseg.graph.workflow import Workflow, read_stream, read_workflow
+from llmseg.graph.files.byte_reader import ByteReader
+from llmseg.graph.files.exif import exif_texts
+from llmseg.graph.files.json_text import MAX_BYTES
+from llmseg.graph.files.workflow import Workflow, read_stream, read_workflow
 
 EDITOR: dict[str, Any] = {"nodes": [{"id": 1, "type": "Größe 語"}], "links": []}
 PROMPT: dict[str, Any] = {"1": {"class_type": "Größe 語", "inputs": {"x": "😀"}}}

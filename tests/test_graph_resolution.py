@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llmseg.graph.definitions import InputSpec, NodeDefinition
-from llmseg.graph.resolution import choose_bypass, compatible
-from llmseg.graph.sockets import Socket, class_sockets
+from llmseg.graph.drawing.resolution import choose_bypass, compatible
+from llmseg.graph.drawing.sockets import Socket, class_sockets
 
 SOCKETS = [Socket("model", "MODEL"), Socket("image", "IMAGE"), Socket("mask", "MASK")]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmseg.errors import InputError
-from llmseg.graph.returns import Row, merge_rows, read_returns
+from llmseg.graph.execution.returns import Row, merge_rows, read_returns
 
 
 class ExecutionBlocker:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmseg.graph.tasks import Tasks, wait_for
+from llmseg.graph.execution.tasks import Tasks, wait_for
 
 
 async def value(number: int, turns: int = 0) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmseg.graph.definitions import InputSpec, NodeDefinition
-from llmseg.graph.widgets import read_widgets
+from llmseg.graph.drawing.widgets import read_widgets
 
 SAMPLER = NodeDefinition(
     "N",

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from llmseg.errors import InputError, WorkflowError
-from llmseg.graph.json_text import MAX_BYTES, MAX_DEPTH, MAX_DIGITS
-from llmseg.graph.workflow import parse_workflow, read_stream, read_workflow
+from llmseg.graph.files.json_text import MAX_BYTES, MAX_DEPTH, MAX_DIGITS
+from llmseg.graph.files.workflow import parse_workflow, read_stream, read_workflow
 
 EDITOR: dict[str, Any] = {"nodes": [{"id": 1, "type": "A"}], "links": []}
 PROMPT: dict[str, Any] = {"1": {"class_type": "A", "inputs": {}}}
@@ -273,7 +273,7 @@ def test_a_byte_order_mark_tells_the_encoding(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(b"{}"), "w.json: compressed by gzip; expected a JSON text file. Unpack it first."),
+        (gzip.compress(b"{}", mtime=0), "w.json: compressed by gzip; expected a JSON text file. Unpack it first."),
         (b"\xff\xfe{", "w.json: byte 2 is not UTF-16-LE; expected a JSON text file."),
         (b"\x80", "w.json: byte 0 is not UTF-8; expected a JSON text file."),
         (b"{\0}\0", "w.json: not JSON (Expecting property name enclosed in double quotes, line 1, column 2); expected a workflow."),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmseg.graph import Executor, NodeDefinition, validate_prompt
-from llmseg.graph.widgets import read_widgets
+from llmseg.graph.drawing.widgets import read_widgets
 
 Prompt = dict[str, Any]
 KEYS = ["PrimitiveBoolean", "PrimitiveFloat", "PrimitiveInt", "PrimitiveString", "PrimitiveStringMultiline"]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from llmseg.errors import InputError
 from llmseg.graph import Executor, ResultCache, validate_prompt
-from llmseg.graph.packs import load_packs
+from llmseg.graph.packs.loading import load_packs
 
 NAMES = {
     *("folder_paths", "nodes", "node_helpers", "server", "comfy", "comfy.utils", "comfy.model_management"),

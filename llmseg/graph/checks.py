@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnknownNameError
-from .calls import call_mapped, constant, is_blocker, static_arguments
 from .definitions import NodeDefinition
 from .dynamic import live_inputs
+from .execution.calls import call_mapped, constant, is_blocker, static_arguments
 from .inputs import ANY, MATCH, InputSpec, type_name
 from .places import shown
 from .shapes import is_link

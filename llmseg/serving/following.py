@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ..errors import InputError, NodeError
 from ..graph import Event, RunResult
-from ..graph.events import EventKind
+from ..graph.execution.events import EventKind
 from .limits import ServerError
 from .untrusted import as_mapping, clean_text, one_line
 

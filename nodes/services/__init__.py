@@ -5,7 +5,7 @@ host. Whatever else of ComfyUI a pack asks for ends in one plain line. That a ch
 imported changes nothing, for its folders are not those of this run: the stand-ins come first. Modules of
 those names that are loaded already stay, and where ComfyUI's server runs nothing is put in its place.
 
-Not here: loading packs (`llmseg.graph.packs`), our own nodes' view of the host (`host`).
+Not here: loading packs (`llmseg.graph.packs.loading`), our own nodes' view of the host (`host`).
 Source: ComfyUI 0.8, the modules of the names in `_modules`, restated.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from llmseg.graph.pack_problems import MissingService, missing_service
+from llmseg.graph.packs.problems import MissingService, missing_service
 
 from .. import host
 from . import folders, images, management, node_types, running, server, steps, subgraphs

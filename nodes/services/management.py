@@ -10,7 +10,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
-from llmseg.graph.pack_problems import MissingService
+from llmseg.graph.packs.problems import MissingService
 
 from .. import host
 from . import running

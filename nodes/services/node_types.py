@@ -1,6 +1,6 @@
 """`comfy.comfy_types`: names of socket types and base classes, which packs import for their annotations.
 
-Not here: what the types mean (`llmseg.graph.sockets`).
+Not here: what the types mean (`llmseg.graph.drawing.sockets`).
 Source: ComfyUI 0.8 `comfy/comfy_types/node_typing.py`, restated.
 """
 

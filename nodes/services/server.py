@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmseg.graph.pack_problems import MissingService
+from llmseg.graph.packs.problems import MissingService
 
 
 class _NoServer(type):
