@@ -183,6 +183,23 @@ def test_a_class_judges_for_itself() -> None:
     ]
 
 
+def test_a_null_is_no_choice_even_where_the_class_judges_for_itself() -> None:
+    class Chooser(Save):
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            return {"required": {"name": (["a"],)}}
+
+        @classmethod
+        def VALIDATE_INPUTS(cls, name: Any) -> bool:
+            return name is None or bool(name)
+
+    verdicts = [
+        validate_prompt({"1": n("Chooser", name=name)}, {"Chooser": Chooser, **CLASSES}) for name in (None, "b")
+    ]
+    assert [problem.type for problem in verdicts[0].problems] == ["value_not_in_list"]
+    assert verdicts[1].problems == ()
+
+
 def test_wrapped_lists_are_constants_and_never_links() -> None:
     verdict = check({"1": n("Save", image={"__value__": ["1", 0]})})
     assert verdict.problems == ()

@@ -171,6 +171,9 @@ def _check_constant(spec: InputSpec, inputs: dict[str, Any], exempt: bool) -> It
     # A list stays in its wrapper, so that nothing takes it for a link later.
     inputs[spec.name] = {"__value__": value} if isinstance(value, list) else value
     if exempt:
+        # A class that judges for itself is shown None for a link too, and cannot tell a null of the file from it.
+        if value is None and spec.choices is not None and None not in spec.choices:
+            yield Fault(spec.name, "value_not_in_list", "null; expected one of its choices.")
         return
     if isinstance(value, (int, float)):
         least, most = spec.options.get("min"), spec.options.get("max")
