@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -65,3 +66,19 @@ def test_closing_cancels_what_waits() -> None:
     tasks.close()
     assert seen == ["cancelled"]
     tasks.close()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+def test_an_interrupt_ends_the_wait_for_good(turns: int, caplog: pytest.LogCaptureFixture) -> None:
+    async def press() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        raise KeyboardInterrupt
+
+    tasks = Tasks()
+    with pytest.raises(KeyboardInterrupt):
+        tasks.start("x", [value(1, turns=10**6), press()])
+        tasks.ended(wait=True)
+    tasks.close()
+    gc.collect()
+    assert caplog.records == []  # asyncio complains there of what nobody looked at

@@ -11,6 +11,8 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 __all__ = ["Tasks", "wait_for"]
@@ -35,12 +37,13 @@ class Tasks:
         """Begin the calls of a node; values among the awaitables are results already."""
         self._loop = self._loop or asyncio.new_event_loop()
 
-        async def begin() -> list[Any]:
-            calls = [asyncio.ensure_future(value) if inspect.isawaitable(value) else value for value in returns]
+        async def begin() -> None:
+            self._calls[node_id] = [
+                asyncio.ensure_future(value) if inspect.isawaitable(value) else value for value in returns
+            ]
             await asyncio.sleep(0)  # what has nothing to wait for ends here
-            return calls
 
-        self._calls[node_id] = drive(self._loop, begin())
+        drive(self._loop, begin())
 
     def ended(self, *, wait: bool = False) -> list[str]:
         """The nodes all of whose calls have ended; with `wait`, at least one of them, however long it takes."""
@@ -106,13 +109,23 @@ def drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
     async def keep() -> None:
         results.append(await work)
 
+    def run() -> None:
+        task = loop.create_task(keep())
+        try:
+            loop.run_until_complete(task)
+        except BaseException:  # Ctrl-C, above all: nothing of this may go on when the loop runs again
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
+            raise
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        loop.run_until_complete(keep())
+        run()
     else:
         with ThreadPoolExecutor(1) as pool:  # a loop cannot run inside a loop of the same thread
-            pool.submit(loop.run_until_complete, keep()).result()
+            pool.submit(copy_context().run, run).result()
     return results[0]
 
 
