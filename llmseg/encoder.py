@@ -35,12 +35,14 @@ class Encoder:
 
     Args:
         weights: as read by `weights.read_weights`.
-        device: where it runs; results stay there.
+        device: where it runs.
         dtype: of the image tower, a name in `options.DTYPE`; "auto" is float16 on CUDA, else float32. The text tower
             keeps float32: phrases are few, and their vectors are kept.
 
     Attributes:
-        module: the torch module, for a host that moves models itself.
+        module: the torch module, for a host that moves models itself: from then on nothing here moves it.
+        before_run: asked before every batch by a host that moves the module; what it raises ends the work.
+        results: where vectors are handed out; None for wherever the towers are.
         limits: one line on what the model does not know; empty for none.
         causal_text: whether no token of the text tower sees a later one; only then may padding be left out.
         phrase_cache: unit vectors by (key of `text_cache`, phrase); `text_bank` fills it.
@@ -67,6 +69,8 @@ class Encoder:
         self.module.visual.to(getattr(torch, dtype))
         self.tokenizer = ClipTokenizer(weights.config.context_length)
         self.causal_text = True
+        self.before_run: Callable[[], object] | None = None
+        self.results: torch.device | None = None
         self.phrase_cache: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._mean = torch.tensor(weights.mean).view(3, 1, 1)
         self._std = torch.tensor(weights.std).view(3, 1, 1)
@@ -91,8 +95,8 @@ class Encoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the towers are."""
-        return self.module.logit_scale.device
+        """Where results are."""
+        return self.results or self.module.logit_scale.device
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:
         """Words the model was never shown, or the phrase itself where it holds no word at all.
@@ -127,11 +131,11 @@ class Encoder:
         rows = {sentence: row for row, sentence in enumerate(dict.fromkeys(sentences))}
         tokens = self.tokenizer(list(rows), None if self.causal_text else self.tokenizer.context_length)
         lengths = (tokens.argmax(-1) + 1).tolist() if self.causal_text else [tokens.shape[1]] * len(rows)
-        vectors = self.module.text_projection.new_empty(len(rows), self.embed_dim)
+        vectors = self.module.text_projection.new_empty(len(rows), self.embed_dim, device=self.device)
         with torch.no_grad():
             for batch in batch_lengths(lengths, TOKENS_PER_BATCH):
-                longest = lengths[batch[-1]]
-                vectors[batch] = self.module.encode_text(tokens[batch, :longest].to(self.device))
+                some = tokens[batch, : lengths[batch[-1]]].to(self._ready())
+                vectors[batch] = self.module.encode_text(some).to(vectors.device)
             return normalize(vectors[[rows[sentence] for sentence in sentences]], dim=-1)
 
     def encode_image(self, images: Tensor) -> Tensor:
@@ -155,7 +159,7 @@ class Encoder:
         from torch.nn.functional import normalize
 
         with torch.no_grad():
-            return normalize(self.module.visual(self._prepare(images)), dim=-1).float()
+            return normalize(self.module.visual(self._prepare(images)), dim=-1).float().to(self.device)
 
     def encode_patches(self, images: Tensor, attention: str = AUTO, phrases: Tensor | None = None) -> Tensor:
         """Unit embeddings of every patch. [B,3,H,W] in 0..1 -> [B,h,w,D]
@@ -181,7 +185,9 @@ class Encoder:
                 place="images",
             )
         with torch.no_grad():
-            return embed_patches(self.module.visual, self._prepare(images), method, phrases)
+            prepared = self._prepare(images)
+            sought = None if phrases is None else phrases.to(prepared.device)
+            return embed_patches(self.module.visual, prepared, method, sought).to(self.device)
 
     def encode_tokens(self, images: Tensor) -> Tensor:
         """What the last block reads, CLS first. [B,3,H,W] in 0..1 -> [B,1+P,width]"""
@@ -190,7 +196,7 @@ class Encoder:
         from .dense import run_to_last
 
         with torch.no_grad():
-            return run_to_last(self.module.visual, self._prepare(images))
+            return run_to_last(self.module.visual, self._prepare(images)).to(self.device)
 
     def finish_tokens(self, tokens: Tensor, grid: tuple[int, int], attention: str) -> Tensor:
         """Unit embeddings of patches from what the last block reads. [B,1+P,width] -> [B,h,w,D]"""
@@ -198,11 +204,18 @@ class Encoder:
 
         from .dense import finish_tokens
 
+        method = lookup(ATTENTION, attention, place="attention")
         with torch.no_grad():
-            return finish_tokens(self.module.visual, tokens, grid, lookup(ATTENTION, attention, place="attention"))
+            return finish_tokens(self.module.visual, tokens.to(self._ready()), grid, method).to(self.device)
+
+    def _ready(self) -> torch.device:
+        """Where the towers are, once the host has them in place."""
+        if self.before_run is not None:
+            self.before_run()
+        return self.module.logit_scale.device
 
     def _prepare(self, images: Tensor) -> Tensor:
-        images = images.to(self.device, self.module.visual.conv1.weight.dtype)
+        images = images.to(self._ready(), self.module.visual.conv1.weight.dtype)
         return (images - self._mean.to(images)) / self._std.to(images)
 
 

@@ -19,7 +19,10 @@ __all__ = [
     "AUTO",
     "AUTO_NUMBER",
     "BACKGROUND",
+    "BBOX_LAYOUT",
+    "CONTOUR",
     "COUNT",
+    "CROP_FACTOR",
     "CUSTOM",
     "DTYPE",
     "GATE",
@@ -27,6 +30,7 @@ __all__ = [
     "KIND",
     "LAYOUT",
     "LIBRARY",
+    "MASKS",
     "MIN_AREA",
     "MODE",
     "MODEL",
@@ -37,12 +41,16 @@ __all__ = [
     "PROFILE",
     "REFINER",
     "REFRESH",
+    "REGION",
+    "REGION_AREA",
+    "REGION_COUNT",
     "RESIZE",
     "SCALES",
     "SCENE",
     "SCORING",
     "SENTENCES",
     "STRIDE",
+    "TABLE",
     "TEMPERATURE",
     "TEMPLATES",
     "THRESHOLD",
@@ -315,6 +323,43 @@ DTYPE = Choice(
     auto=True,
 )
 
+REGION = Choice(
+    _table(
+        component="every connected piece of a class; pixels touch by an edge or a corner",
+        **{"class": "everything of a class"},
+    ),
+    default="component",
+    tooltip="What counts as one region.",
+)
+
+MASKS = Choice(
+    _table(
+        each="one mask for each class and image, class after class, in step with Repeat Image Batch",
+        union="one mask for each image, white where any of the classes is",
+    ),
+    default="each",
+    tooltip="Which masks the batch holds.",
+)
+
+BBOX_LAYOUT = Choice(
+    _table(
+        xywh="(x, y, width, height), those of all images in one list: KJNodes",
+        xyxy="(left, top, right, bottom), one list for each image: SAM 2 nodes",
+    ),
+    default="xywh",
+    tooltip="What the BBOX output holds; packs disagree.",
+)
+
+TABLE = Choice(
+    _table(
+        text="the classes found, largest first, in columns",
+        csv="every class, in the order of the labels, for spreadsheets",
+        json="the same for programs",
+    ),
+    default="text",
+    tooltip="How the table is written.",
+)
+
 COUNT = Number(7, 1, 20, 1, "Most phrases that a class keeps of those that the language model proposes.")
 REFRESH = Number(0, 0, 1_000_000, 1, "Another number asks for new answers; those of the old number stay stored.")
 WINDOW = Number(AUTO_NUMBER, -1, 4096, 1, "Side of the sliding window in pixels. -1: the model's own; 0: whole image.")
@@ -339,4 +384,10 @@ TEMPERATURE = Number(
 NAME_WEIGHT = Number(AUTO_NUMBER, -1, 1, 0.01, "Share of the class name in mode 'blend'. -1: the model's own.")
 THRESHOLD = Number(0.0, 0, 1, 0.01, "Pixels whose class is less likely than this become background, else unknown.")
 MIN_AREA = Number(0.0, 0, 1, 0.001, "A class covering less than this share of the image is given up there.")
+REGION_AREA = Number(0.001, 0, 1, 0.0005, "Regions covering less than this share of their image are left out.")
+REGION_COUNT = Number(100, 1, 1000, 1, "Most regions of an image; the largest are kept.")
+CROP_FACTOR = Number(3.0, 1, 100, 0.1, "Sides of the crop around a region over those of its box; 1 cuts tightly.")
 OPACITY = Number(0.55, 0, 1, 0.05, "How strongly the class colours cover the picture.")
+CONTOUR = Number(
+    AUTO_NUMBER, -1, 32, 1, "Width of the outlines in pixels, in the class's colour. -1: a thin dark line; 0: none."
+)

@@ -1,15 +1,16 @@
 """Pictures of results: overlay and legend. Everything is numpy and Pillow.
 
-Not here: which colour a class has (`palette`), files (`files`).
+Not here: which colour a class has (`palette`), how a legend is laid out (`legends`), files (`files`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import InputError
-from .options import OPACITY
+from .legends import LegendEntry, attach_legend
+from .options import AUTO_NUMBER, CONTOUR, OPACITY
 from .palette import INK, PAPER, UNKNOWN_COLOUR, Colour
 from .types import LabelMap
 
@@ -19,22 +20,28 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-__all__ = ["draw_legend", "draw_overlay", "draw_results", "format_areas", "image_to_array", "overlay_image"]
+__all__ = ["draw_overlay", "draw_results", "format_areas", "image_to_array", "overlay_image"]
 
-
-LEGEND_ENTRIES = 16  # a longer legend would be larger than the picture
+LINE_EVERY = 1024  # pixels of the long side for each pixel of a line that is to stay visible
+BAND = 1 << 20  # pixels coloured at once
 
 
 def draw_overlay(
-    image: NDArray[np.uint8], labels: NDArray[np.int64], palette: Sequence[Colour], opacity: float = OPACITY.default
+    image: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    palette: Sequence[Colour],
+    opacity: float = OPACITY.default,
+    contour: int = AUTO_NUMBER,
 ) -> NDArray[np.uint8]:
-    """Colour an image by label, with a dark line between regions.
+    """Colour an image by label, with lines between regions.
 
     Args:
         image: RGB. uint8 [H,W,3]
         labels: class of each pixel, below 0 for unknown. [H,W]
         palette: one colour per class. [C]
         opacity: 0 shows the image, 1 the colours.
+        contour: -1 for a dark line that fades with the colours; 0 for none; else the width of an outline inside each
+            region, in its class's colour whatever the opacity is.
 
     Returns:
         RGB. uint8 [H,W,3]
@@ -48,72 +55,103 @@ def draw_overlay(
         raise InputError(f"shape {list(image.shape)}; expected {[*labels.shape, 3]} as the labels.", place="image")
 
     table = np.array([*palette, UNKNOWN_COLOUR], dtype=np.float32)  # label -1 reads the last row
-    mixed = image * (1 - opacity) + table[np.maximum(labels, -1)] * opacity
+    drawn = np.empty_like(image)
+    edge = _edges(labels)
+    line = _widen(edge, 0, -(-max(labels.shape) // LINE_EVERY) - 1)
+    outline = _widen(edge, contour, contour - 1) & (labels >= 0) if contour > 0 else None
+    step = max(1, BAND // max(1, labels.shape[1]))
+    for top in range(0, len(labels), step):  # so that a large picture needs no array of floats
+        rows = slice(top, top + step)
+        colours = table[np.maximum(labels[rows], -1)]
+        mixed = image[rows] * (1 - opacity) + colours * opacity
+        if contour < 0:
+            mixed[line[rows]] *= 1 - 0.6 * opacity
+        elif outline is not None:
+            mixed[outline[rows]] = colours[outline[rows]]
+            if contour > 1:  # a dark parting shows on colours that are like the picture
+                mixed[line[rows]] = INK
+        drawn[rows] = (mixed + 0.5).clip(0, 255).astype(np.uint8)
+    return drawn
+
+
+def _edges(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pixels that differ from the one to the left or above. [H,W]"""
+    import numpy as np
+
     edge = np.zeros(labels.shape, dtype=bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]
-    mixed[edge] *= 1 - 0.6 * opacity
-    return (mixed + 0.5).clip(0, 255).astype(np.uint8)
+    return edge
 
 
-def draw_legend(entries: Sequence[tuple[str, Colour]], height: int) -> Image.Image:
-    """Colour swatches with their texts, one a line, on paper at least `height` pixels high."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    size = 13
-    line, margin, swatch = size + 7, 8, size
-    font = ImageFont.load_default(size)
-    widths = [font.getlength(text) for text, _ in entries]
-    width = round(max(widths, default=0)) + swatch + 3 * margin
-    legend = Image.new("RGB", (width, max(height, line * len(entries) + 2 * margin)), PAPER)
-    draw = ImageDraw.Draw(legend)
-    for row, (text, colour) in enumerate(entries):
-        top = margin + row * line
-        draw.rectangle((margin, top, margin + swatch - 1, top + swatch - 1), fill=colour, outline=INK)
-        draw.text((2 * margin + swatch, top + swatch / 2), text, fill=INK, font=font, anchor="lm")
-    return legend
+def _widen(mask: NDArray[np.bool_], before: int, after: int) -> NDArray[np.bool_]:
+    """A mask grown by so many pixels to the left and up, and to the right and down. [H,W]"""
+    for axis in (0, 1):
+        source, mask = mask.swapaxes(0, axis), mask.copy()
+        grown = mask.swapaxes(0, axis)
+        for step in range(1, before + 1):
+            grown[:-step] |= source[step:]
+        for step in range(1, after + 1):
+            grown[step:] |= source[:-step]
+    return mask
 
 
 def overlay_image(
-    result: LabelMap, image: NDArray[np.uint8], index: int = 0, opacity: float = OPACITY.default
+    result: LabelMap,
+    image: NDArray[np.uint8],
+    index: int = 0,
+    opacity: float = OPACITY.default,
+    contour: int = int(CONTOUR.default),
 ) -> Image.Image:
-    """One picture coloured by class, the legend of the classes found beside it.
+    """One picture coloured by class, the legend of the classes found beside it, or below where it is wide.
 
     Args:
         result: the labels.
         image: the picture they belong to. uint8 [H,W,3]
         index: which image of the batch.
         opacity: 0 shows the picture, 1 the colours.
+        contour: how the regions are outlined, as in `draw_overlay`.
     """
-    import numpy as np
     from PIL import Image
 
     labels = result.labels[index].cpu().numpy()
-    drawn = Image.fromarray(draw_overlay(image, labels, result.palette, opacity))
-    found, counts = np.unique(labels, return_counts=True)
+    drawn = Image.fromarray(draw_overlay(image, labels, result.palette, opacity, contour))
+    entries = [
+        LegendEntry("unknown", UNKNOWN_COLOUR, f"{share:.1%}")
+        if label < 0
+        else LegendEntry(result.names[label], result.palette[label], f"{share:.1%}", label)
+        for label, share in rank_labels(labels)
+    ]
+    return attach_legend(drawn, entries)
+
+
+def rank_labels(labels: NDArray[np.int64]) -> list[tuple[int, float]]:
+    """The labels found in one image and the share of its pixels that each covers, the largest first."""
+    import numpy as np
+
+    counts = np.bincount(np.maximum(labels, -1).ravel() + 1)
     order = np.argsort(-counts, kind="stable")
-    entries: list[tuple[str, Colour]] = []
-    for label, count in zip(found[order].tolist(), counts[order].tolist(), strict=True):
-        if len(entries) == LEGEND_ENTRIES:
-            entries.append((f"and {len(found) - len(entries)} more", PAPER))
-            break
-        name, colour = ("unknown", UNKNOWN_COLOUR) if label < 0 else (result.names[label], result.palette[label])
-        entries.append((f"{name}  {count / labels.size:.1%}", colour))
-    legend = draw_legend(entries, drawn.height)
-    canvas = Image.new("RGB", (drawn.width + legend.width, legend.height), PAPER)
-    canvas.paste(drawn, (0, 0))
-    canvas.paste(legend, (drawn.width, 0))
-    return canvas
+    return [(int(label) - 1, int(counts[label]) / labels.size) for label in order if counts[label]]
 
 
-def draw_results(result: LabelMap, images: Tensor, *, opacity: float = OPACITY.default, legend: bool = True) -> Tensor:
+def draw_results(
+    result: LabelMap,
+    images: Tensor,
+    *,
+    opacity: float = OPACITY.default,
+    contour: int = int(CONTOUR.default),
+    legend: bool = True,
+    on_image: Callable[[int, Image.Image], None] | None = None,
+) -> Tensor:
     """Overlays of a whole batch, all of the size of the largest legend.
 
     Args:
         result: labels of the batch.
         images: RGB in 0..1, of any size. [B,3,H,W]
         opacity: 0 shows the image, 1 the colours.
+        contour: how the regions are outlined, as in `draw_overlay`.
         legend: whether the classes found are listed beside each image.
+        on_image: called with (images done, the last of them).
 
     Returns:
         RGB in 0..1. [B,3,H',W']
@@ -134,10 +172,12 @@ def draw_results(result: LabelMap, images: Tensor, *, opacity: float = OPACITY.d
         if array.shape[:2] != (height, width):
             array = np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.LANCZOS))
         if legend:
-            drawn.append(overlay_image(result, array, index, opacity))
+            drawn.append(overlay_image(result, array, index, opacity, contour))
         else:
             labels = result.labels[index].cpu().numpy()
-            drawn.append(Image.fromarray(draw_overlay(array, labels, result.palette, opacity)))
+            drawn.append(Image.fromarray(draw_overlay(array, labels, result.palette, opacity, contour)))
+        if on_image is not None:
+            on_image(index + 1, drawn[-1])
     size = (max(picture.width for picture in drawn), max(picture.height for picture in drawn))
     arrays = [np.asarray(_pad(picture, size)) for picture in drawn]
     return torch.tensor(np.stack(arrays), dtype=torch.float32).permute(0, 3, 1, 2) / 255

@@ -2,7 +2,8 @@
 
 import llmseg
 
-from . import asking, encoding, expansion, maps, output, text
+from . import asking, encoding, expansion, interchange, maps, output, text
+from .search import SEARCH_ALIASES
 
 VERSION = "0.1.0"  # of the library these nodes were written for; a test holds it against llmseg's own
 if llmseg.__version__ != VERSION:
@@ -11,7 +12,10 @@ if llmseg.__version__ != VERSION:
         "Run: pip uninstall llmseg"
     )
 
-_NODES = {**text.NODES, **asking.NODES, **expansion.NODES, **encoding.NODES, **maps.NODES, **output.NODES}
+_NODES = {**text.NODES, **asking.NODES, **expansion.NODES, **encoding.NODES, **maps.NODES, **output.NODES, **interchange.NODES}
 
 NODE_CLASS_MAPPINGS = {name: node for name, (node, _) in _NODES.items()}
 NODE_DISPLAY_NAME_MAPPINGS = {name: title for name, (_, title) in _NODES.items()}
+
+for _name, _node in NODE_CLASS_MAPPINGS.items():
+    _node.SEARCH_ALIASES = list(SEARCH_ALIASES.get(_name, ()))  # where later servers look; 0.8 does not

@@ -4,7 +4,8 @@ The host is ComfyUI if and only if its server is running in this process. That i
 imported proves nothing: a checkout may merely be on the path. Nodes ask here for folders, the network
 and the device, and never look at the host themselves.
 
-Not here: progress and stopping (`progress`), file names (`naming`), images (`core`, the output nodes).
+Not here: progress and stopping (`progress`), file names (`naming`), who moves models (`memory`), which files
+are models (`models`), images (`core`, the output nodes).
 Sources: ComfyUI 0.8 `folder_paths`, `comfy.utils`, `comfy.model_management`.
 """
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 from llmseg.errors import InputError
 from llmseg.llm import read_configuration
 
+from .guard import resolve_inside as _resolve
 from .naming import SaveTarget, fill_tokens, next_number
 
 if TYPE_CHECKING:
@@ -198,9 +200,17 @@ def model_folders() -> list[Path]:
         listed = os.environ.get(MODELS_VARIABLE, "").split(os.pathsep)
         return [Path(folder) for folder in listed if folder] or [Path("models", "llmseg")]
     paths = comfy_module("folder_paths")
-    paths.add_model_folder_path("llmseg", str(Path(paths.models_dir, "llmseg")))
-    known = [kind for kind in MODEL_KINDS if kind in paths.folder_names_and_paths]
-    return list(dict.fromkeys(Path(folder) for kind in known for folder in paths.get_folder_paths(kind)))
+    folders = [Path(folder) for kind in model_kinds() for folder in paths.get_folder_paths(kind)]
+    return list(dict.fromkeys(folders))
+
+
+def model_kinds() -> list[str]:
+    """The kinds of models, as ComfyUI calls them, that a CLIP may be among; our own first. None headless."""
+    if not in_comfyui():
+        return []
+    paths = comfy_module("folder_paths")
+    paths.add_model_folder_path(MODEL_KINDS[0], str(Path(paths.models_dir, MODEL_KINDS[0])))
+    return [kind for kind in MODEL_KINDS if kind in paths.folder_names_and_paths]
 
 
 def metadata_enabled() -> bool:
@@ -234,19 +244,3 @@ def _root(kind: str) -> Path:
 def _inside(kind: str, name: str, *, place: str, expected: str, shown: str = "") -> Path:
     """Resolve `name` below one of the roots."""
     return _resolve(_root(kind), name, kind, place=place, expected=expected, shown=shown)
-
-
-def _resolve(folder: Path, name: str, kind: str, *, place: str, expected: str, shown: str = "") -> Path:
-    """Resolve `name` below a folder that people call `kind`; `shown` is what the message quotes instead."""
-    wanted = f"expected {expected} inside it."
-    try:
-        root = folder.resolve()
-        path = (root / name).resolve()
-        os.fsencode(shown or name)
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a lone surrogate, a zero byte
-        raise InputError(
-            f"path {shown or name!r} cannot be used in the {kind} folder; {wanted}", place=place
-        ) from error
-    if "\0" in (shown or name) or not path.is_relative_to(root):  # Windows resolves a zero byte without complaint
-        raise InputError(f"path {shown or name!r} leaves the {kind} folder; {wanted}", place=place)
-    return path

@@ -1,29 +1,41 @@
 """Which models a workflow may name, and how nodes open them.
 
-Not here: where model folders are (`host`), reading weights (`llmseg.weights`).
+Not here: where model folders are (`host`), weights that open_clip knows by name (`downloads`), who moves a
+model (`memory`), reading weights (`llmseg.weights`).
 """
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
-from pathlib import Path
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
 
 from llmseg.encoder import Encoder, load_encoder
 from llmseg.errors import InputError
 from llmseg.options import AUTO, MODEL
-from llmseg.weights import FILE_SUFFIXES
+from llmseg.weights import EMBEDDED, FILE_SUFFIXES
 
-from . import host
+from . import downloads, host, memory
 from .sockets import Input
+
+if TYPE_CHECKING:
+    import torch
 
 LONGEST_NAME = 1024  # characters; longer ones make the file system fail in its own ways
 OPEN_CLIP_NAME = re.compile(r"[\w.-]+(/[\w-]+)?")
+DEEPEST = 4  # folders in folders; a link may lead back to where it lies
+LONGEST_HEADER = 2**24  # bytes of the list of tensors in a safetensors file
+BOTH_TOWERS = (b'"visual.conv1.weight"', b'"token_embedding.weight"')
 
 
 def model_input() -> Input:
-    """The combo of models: the shipped names, then the files in the model folders."""
-    return [*MODEL.names, *list_model_files()], {"default": MODEL.default, "tooltip": MODEL.help}
+    """The combo of models: the embedded one, the files in the model folders, then names that have to be fetched once."""
+    others = [name for name in MODEL.names if name != EMBEDDED]
+    return [EMBEDDED, *list_model_files(), *others], {"default": MODEL.default, "tooltip": MODEL.help}
 
 
 def check_model(model: str | None) -> bool | str:
@@ -41,21 +53,40 @@ def model_stamp(model: str | None) -> int:
     return Path(resolve_model(model)).stat().st_mtime_ns
 
 
-def open_encoder(model: str, activation: str = AUTO, dtype: str = AUTO) -> Encoder:
-    """Load a model on the host's device."""
-    return load_encoder(resolve_model(model), device=host.torch_device(), activation=activation, dtype=dtype)
+def open_encoder(
+    model: str,
+    activation: str = AUTO,
+    dtype: str = AUTO,
+    *,
+    download: bool = False,
+    results: torch.device | None = None,
+) -> Encoder:
+    """Load a model for the host's device.
+
+    Args:
+        model: a name of the combo, or any other of open_clip's.
+        activation, dtype: as in `options`.
+        download: whether weights that are not on this computer may be fetched.
+        results: where its vectors go; None for the device that it runs on.
+
+    Raises:
+        InputError: no such file, or weights that would have to be fetched.
+        ModelError: weights that cannot be used.
+    """
+    source = resolve_model(model)
+    if source != EMBEDDED and not source.endswith(FILE_SUFFIXES):
+        downloads.refuse_hidden(source, allowed=download)
+    dtype = memory.number_format(dtype)
+    encoder = load_encoder(source, device=memory.building_device(), activation=activation, dtype=dtype)
+    return memory.hand_over(encoder, results)
 
 
 def list_model_files() -> list[str]:
-    """Checkpoints in the model folders, by name."""
-    found = [
-        entry.name
-        for folder in host.model_folders()
-        if folder.is_dir()
-        for entry in folder.iterdir()
-        if entry.suffix in FILE_SUFFIXES and entry.is_file()
-    ]
-    return sorted(set(found))
+    """Checkpoints in the model folders, by name; those in sub-folders with the path from there, as `sub/name`.
+
+    Folders that a CLIP shares with other models, as ComfyUI has them, give only files that may be one.
+    """
+    return sorted({name for name in _found_files() if name.endswith(FILE_SUFFIXES)})
 
 
 def resolve_model(model: str) -> str:
@@ -73,9 +104,66 @@ def resolve_model(model: str) -> str:
     if host.is_trusted(model):
         return model
     folders = host.model_folders()
-    for folder in folders:
-        path = (folder / model).resolve()
-        if path.is_relative_to(folder.resolve()) and path.is_file():
-            return str(path)
+    if (path := _find_below(folders, model)) is not None:
+        return str(path)
     looked = ", ".join(str(folder) for folder in folders)
     raise InputError(f"no file {model!r}; expected it in {looked}.", place="model")
+
+
+def _find_below(folders: list[Path], model: str) -> Path | None:
+    """The first file of this name; its letters may not lead out of the folders.
+
+    Links may: people keep large files elsewhere, and no workflow makes links.
+    """
+    parts = PureWindowsPath(model)  # takes both slashes; the file may come from a computer that writes the other one
+    if parts.anchor or ".." in parts.parts:
+        return None
+    for folder in folders:
+        for path in (folder / model, folder.joinpath(*parts.parts)):
+            if os.path.isfile(path):  # noqa: PTH113 - a name that no file can have is no file
+                return path.absolute()
+    return None
+
+
+def _found_files() -> Iterator[str]:
+    if not host.in_comfyui():
+        for folder in host.model_folders():
+            yield from _walk(folder, "", DEEPEST)
+        return
+    paths = host.comfy_module("folder_paths")
+    for kind in host.model_kinds():
+        for name in paths.get_filename_list(kind):  # ComfyUI's own listing, which it keeps
+            if kind == host.MODEL_KINDS[0] or _may_be_clip(paths.get_full_path(kind, name)):
+                yield name.replace(os.sep, "/")
+
+
+def _walk(folder: Path, prefix: str, depth: int) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:  # no such folder, or one that may not be read
+        return
+    for entry in entries:
+        if entry.is_file():
+            yield prefix + entry.name
+        elif depth > 1 and entry.is_dir():
+            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", depth - 1)
+
+
+def _may_be_clip(path: str | None) -> bool:
+    """Whether a file may hold both towers; those that do not list their tensors may."""
+    if path is None or not path.endswith(".safetensors"):
+        return path is not None
+    try:
+        stat = os.stat(path)  # noqa: PTH116
+        return _lists_towers(path, stat.st_mtime_ns, stat.st_size)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=1024)
+def _lists_towers(path: str, modified: int, size: int) -> bool:
+    """Whether the header of a safetensors file names both towers; read again when the file changes."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= LONGEST_HEADER else b""
+    return all(name in header for name in BOTH_TOWERS)

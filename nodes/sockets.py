@@ -22,6 +22,9 @@ PATCH_FEATURES = "LLMSEG_PATCH_FEATURES"
 SCORE_MAPS = "LLMSEG_SCORE_MAPS"
 CLASS_MAPS = "LLMSEG_CLASS_MAPS"
 LABEL_MAP = "LLMSEG_LABEL_MAP"
+SEGS = "SEGS"  # of ComfyUI-Impact-Pack
+BOUNDING_BOX = "BOUNDING_BOX"  # of ComfyUI itself, since 2026
+BBOX = "BBOX"  # of KJNodes and SAM 2 nodes
 
 Input = tuple[Any, dict[str, Any]]
 T = TypeVar("T")
@@ -77,8 +80,9 @@ def expect(value: T, kind: type[T], place: str) -> T:
 
 def to_images(image: torch.Tensor) -> torch.Tensor:
     """The host's IMAGE [B,H,W,1, 3 or 4] as the library's RGB batch. [B,3,H,W]"""
-    if image.ndim != 4:
-        raise InputError(f"shape {list(image.shape)}; expected IMAGE [B,H,W,3].", place="image")
+    if image.ndim != 4 or 0 in image.shape:
+        needed = ", none of them 0" if image.ndim == 4 else ""
+        raise InputError(f"shape {list(image.shape)}; expected IMAGE [B,H,W,3]{needed}.", place="image")
     colours = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
     return colours.movedim(-1, 1).float()
 

@@ -18,7 +18,8 @@ ORDER = [
     "tokenizer", "attention", "mixing", "clip_config", "vit", "pamr", "calibration", "feedback", "dense",
     "checkpoint", "weights", "encoder", "text_cache", "text_bank", "affinity", "patch_features", "stored_features",
     "phrases", "sampling", "score_rows", "scores", "class_maps", "crf", "painting", "modes", "assembly", "bilateral",
-    "refinement", "palette", "labels", "rendering", "files", "examples", "pipeline",
+    "refinement", "palette", "labels", "components", "regions", "exchange", "region_tables", "fonts", "legends", "rendering",
+    "explaining", "files", "hovering", "examples", "pipeline",
     "graph", "evaluation", "reporting", "serving", "batch", "commands", "expand", "arguments", "run",
 ]  # fmt: skip
 

@@ -90,6 +90,30 @@ def profile_table() -> Collection[str]:
     return PROFILES
 
 
+def region_table() -> Collection[str]:
+    from llmseg.components import COMPONENTS
+
+    return COMPONENTS
+
+
+def masks_table() -> Collection[str]:
+    from llmseg.exchange import STACKS
+
+    return STACKS
+
+
+def bbox_table() -> Collection[str]:
+    from llmseg.exchange import BBOXES
+
+    return BBOXES
+
+
+def table_table() -> Collection[str]:
+    from llmseg.region_tables import TABLES
+
+    return TABLES
+
+
 # A new `Choice` must be entered here. Those without a table: yes and no, the gate, the background, the network, and the names of models.
 IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "ATTENTION": attention_table,
@@ -105,6 +129,10 @@ IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "SCENE": scene_files,
     "KIND": kind_table,
     "PROFILE": profile_table,
+    "REGION": region_table,
+    "MASKS": masks_table,
+    "BBOX_LAYOUT": bbox_table,
+    "TABLE": table_table,
     "NETWORK": lambda: ("online", "offline", "frozen"),
     "INCLUDE_NAMES": lambda: ("yes", "no"),
     "MODEL": lambda: options.MODEL.names,

@@ -64,17 +64,17 @@ class Tasks:
     def take(self, node_id: str) -> list[Any]:
         """The results of a node that has ended; the first exception of its calls is raised."""
         calls = self._calls.pop(node_id)
-        for call in calls:
-            if isinstance(call, asyncio.Future) and not call.cancelled():
-                call.exception()  # looked at, so that asyncio does not complain of the others
+        _look_at(calls)
         return [call.result() if isinstance(call, asyncio.Future) else call for call in calls]
 
     def close(self) -> None:
         """Cancel what is still open and end the loop."""
         if self._loop is None:
             return
-        pending = [call for calls in self._calls.values() for call in calls if _is_open(call)]
+        calls = [call for calls in self._calls.values() for call in calls if isinstance(call, asyncio.Future)]
+        pending = [call for call in calls if _is_open(call)]
         self._calls.clear()
+        _look_at(calls)
 
         async def cancel() -> None:
             for call in pending:
@@ -127,6 +127,13 @@ def drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
         with ThreadPoolExecutor(1) as pool:  # a loop cannot run inside a loop of the same thread
             pool.submit(copy_context().run, run).result()
     return results[0]
+
+
+def _look_at(calls: Sequence[Any]) -> None:
+    """Ask every failed call for its exception, or asyncio complains of those that nobody asked."""
+    for call in calls:
+        if isinstance(call, asyncio.Future) and call.done() and not call.cancelled():
+            call.exception()
 
 
 def _is_open(call: Any) -> bool:
