@@ -36,11 +36,16 @@ class ImageSlot:
     input_name: str
     swapped: bool = False
 
-    def fill(self, prompt: Mapping[str, Any], path: Path) -> dict[str, Any]:
-        """A copy of `prompt` that reads `path`."""
+    def fill(self, prompt: Mapping[str, Any], path: Path, root: Path) -> dict[str, Any]:
+        """A copy of `prompt` that reads `path`, named as seen from the input folder `root` if it lies there.
+
+        Saved pictures carry the prompt: they should run on another machine, and not tell of this one's folders.
+        """
+        inside = path.is_relative_to(root.resolve())
+        name = path.relative_to(root.resolve()).as_posix() if inside else str(path)
         node = prompt[self.node_id]
         inputs = {} if self.swapped else node["inputs"]
-        changed = {**node, "inputs": {**inputs, self.input_name: str(path)}}
+        changed = {**node, "inputs": {**inputs, self.input_name: name}}
         return {**prompt, self.node_id: {**changed, "class_type": LOADER} if self.swapped else changed}
 
 

@@ -103,6 +103,7 @@ class _Session:
         self.titles = {**self.nodes.core.CORE_DISPLAY_NAMES, **self.nodes.NODE_DISPLAY_NAME_MAPPINGS}
         self.roots = _folders(options)
         self.images = list_images(options.images)
+        self.targets: Sequence[str] | None = None
         self.executor = Executor(
             self.classes,
             cache=None if options.no_cache else ResultCache(),
@@ -130,9 +131,12 @@ class _Session:
         with located(workflow.source):
             definitions = self._definitions()
             prompt = self._prompt(workflow, definitions)
+            self.targets = [find_node(prompt, name, "--only") for name in options.only] or workflow.targets
             if self.images:
                 slot = find_image_slot(prompt, definitions, options.bind)
-                return self._run_each(workflow, [(path, slot.fill(prompt, path)) for path in self.images])
+                return self._run_each(
+                    workflow, [(path, slot.fill(prompt, path, self.roots["input"])) for path in self.images]
+                )
         return self._print(prompt) if options.print_prompt else self._run_one(workflow, prompt)
 
     # -- from the file to a prompt ----------------------------------------------------------------
@@ -164,8 +168,7 @@ class _Session:
     # -- running ----------------------------------------------------------------------------------
 
     def _validate(self, workflow: Workflow, prompt: Prompt) -> Validation:
-        targets = [find_node(prompt, name, "--only") for name in self.options.only] or workflow.targets
-        validation = validate_prompt(prompt, self.classes, targets=targets, strict=self.options.strict)
+        validation = validate_prompt(prompt, self.classes, targets=self.targets, strict=self.options.strict)
         for warning in validation.warnings:
             self.reporter.warning(f"{workflow.source}, {warning}")
         self.reporter.problems(validation.problems, workflow.source)

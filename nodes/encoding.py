@@ -17,12 +17,13 @@ from llmseg.types import PatchFeatures, TextBank
 
 from . import progress
 from .models import check_model, model_input, model_stamp, open_encoder
-from .sockets import ENCODER, PATCH_FEATURES, TEXT_BANK, choice, integer, socket, to_image, to_images
+from .sockets import ENCODER, PATCH_FEATURES, TEXT_BANK, choice, integer, socket, switch, to_image, to_images
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CATEGORY = "llmseg/maps"
+DOWNLOAD_TIP = "Fetch the weights of a named model once if they are not on this computer. Files are never fetched."
 
 
 class LLMSegExampleImage:
@@ -56,7 +57,7 @@ class LLMSegLoadEncoder:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {"model": model_input(), "activation": choice(ACTIVATION)},
-            "optional": {"dtype": choice(DTYPE)},
+            "optional": {"dtype": choice(DTYPE), "download": switch(False, DOWNLOAD_TIP)},
         }
 
     @classmethod
@@ -64,11 +65,13 @@ class LLMSegLoadEncoder:
         return check_model(model)
 
     @classmethod
-    def IS_CHANGED(cls, model: str | None, activation: str | None, dtype: str | None = AUTO) -> int:
+    def IS_CHANGED(
+        cls, model: str | None, activation: str | None, dtype: str | None = AUTO, download: bool | None = False
+    ) -> int:
         return model_stamp(model)
 
-    def execute(self, model: str, activation: str, dtype: str = AUTO) -> tuple[Encoder]:
-        return (open_encoder(model, activation, dtype),)
+    def execute(self, model: str, activation: str, dtype: str = AUTO, download: bool = False) -> tuple[Encoder]:
+        return (open_encoder(model, activation, dtype, download=download),)
 
 
 class LLMSegEncodeImage:

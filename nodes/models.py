@@ -33,7 +33,7 @@ BOTH_TOWERS = (b'"visual.conv1.weight"', b'"token_embedding.weight"')
 
 
 def model_input() -> Input:
-    """The combo of models: the embedded one, the files in the model folders, then names that have to be fetched once."""
+    """The combo of models: the embedded one, files in the model folders, then names that have to be fetched once."""
     others = [name for name in MODEL.names if name != EMBEDDED]
     return [EMBEDDED, *list_model_files(), *others], {"default": MODEL.default, "tooltip": MODEL.help}
 
@@ -67,7 +67,7 @@ def open_encoder(
         model: a name of the combo, or any other of open_clip's.
         activation, dtype: as in `options`.
         download: whether weights that are not on this computer may be fetched.
-        results: where its vectors go; None for the device that it runs on.
+        results: where its vectors go; None for where nodes leave what they hand on.
 
     Raises:
         InputError: no such file, or weights that would have to be fetched.

@@ -209,6 +209,7 @@ def test_model_folders_come_from_the_variable(host: Any, monkeypatch: pytest.Mon
     assert host.model_folders() == [Path("models/llmseg")]
     monkeypatch.setenv("LLMSEG_MODELS", os.pathsep.join(["a", "", "b"]))
     assert host.model_folders() == [Path("a"), Path("b")]
+    assert host.model_kinds() == [], "kinds are ComfyUI's"
 
 
 def test_comfyui_answers_while_it_runs(host: Any, comfyui: SimpleNamespace) -> None:
@@ -219,6 +220,9 @@ def test_comfyui_answers_while_it_runs(host: Any, comfyui: SimpleNamespace) -> N
     assert host.torch_device() == torch.device("meta")
     assert not host.metadata_enabled()
     assert host.model_folders() == [root / "models" / "llmseg", root / "cv"]
+    assert host.model_kinds() == ["llmseg", "clip_vision"], "our own first"
+    sys.modules["folder_paths"].add_model_folder_path("llmseg", str(root / "elsewhere"))
+    assert host.model_folders()[1] == root / "elsewhere", "whoever adds one: extra_model_paths.yaml, or a pack"
 
 
 def test_paths_are_guarded_in_comfyui_too(host: Any, comfyui: SimpleNamespace, tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def test_only_by_class_leaves_out_what_is_broken_elsewhere(command: Command) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("SaveImage", "--only: 'SaveImage' means 2 nodes, 2, 3; expected one. Use its id."),
-        ("Thre", "--only: unknown node 'Thre'; expected the id, the title or the class of a node."),
+        ("SaveImage", "workflow.json, --only: 'SaveImage' means 2 nodes, 2, 3; expected one. Use its id."),
+        ("Thre", "workflow.json, --only: unknown node 'Thre'; expected the id, the title or the class of a node."),
         ("1", "workflow.json, prompt: no output node; expected at least one node that saves or shows something."),
     ],
 )
