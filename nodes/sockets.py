@@ -79,12 +79,17 @@ def expect(value: T, kind: type[T], place: str) -> T:
 
 
 def to_images(image: torch.Tensor) -> torch.Tensor:
-    """The host's IMAGE [B,H,W,1, 3 or 4] as the library's RGB batch. [B,3,H,W]"""
+    """The host's IMAGE [B,H,W,1, 3 or 4] as the library's RGB batch in 0..1; alpha is left out. [B,3,H,W]
+
+    Resizing and sharpening overshoot, and half-precision decoders give NaN, which ComfyUI shows as black.
+    """
     if image.ndim != 4 or 0 in image.shape:
         needed = ", none of them 0" if image.ndim == 4 else ""
         raise InputError(f"shape {list(image.shape)}; expected IMAGE [B,H,W,3]{needed}.", place="image")
+    if not image.is_floating_point():
+        raise InputError(f"numbers of type {image.dtype}; expected floats in 0..1.", place="image")
     colours = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
-    return colours.movedim(-1, 1).float()
+    return colours.movedim(-1, 1).float().nan_to_num(nan=0.0).clamp(0, 1)
 
 
 def to_image(images: torch.Tensor) -> torch.Tensor:
