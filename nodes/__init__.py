@@ -2,7 +2,7 @@
 
 import llmseg
 
-from . import asking, encoding, expansion, interchange, maps, output, text
+from . import asking, encoding, expansion, interchange, maps, output, seeing, text
 from .search import SEARCH_ALIASES
 
 VERSION = "0.1.0"  # of the library these nodes were written for; a test holds it against llmseg's own
@@ -12,7 +12,16 @@ if llmseg.__version__ != VERSION:
         "Run: pip uninstall llmseg"
     )
 
-_NODES = {**text.NODES, **asking.NODES, **expansion.NODES, **encoding.NODES, **maps.NODES, **output.NODES, **interchange.NODES}
+_NODES = {
+    **text.NODES,
+    **asking.NODES,
+    **expansion.NODES,
+    **encoding.NODES,
+    **maps.NODES,
+    **output.NODES,
+    **seeing.NODES,
+    **interchange.NODES,
+}
 
 NODE_CLASS_MAPPINGS = {name: node for name, (node, _) in _NODES.items()}
 NODE_DISPLAY_NAME_MAPPINGS = {name: title for name, (_, title) in _NODES.items()}

@@ -15,6 +15,7 @@ from llmseg.refinement import refine
 from llmseg.scores import ScoreMaps, score_image
 from llmseg.types import LabelMap, PatchFeatures, TextBank
 
+from .memory import on_device
 from .sockets import (
     CLASS_MAPS,
     LABEL_MAP,
@@ -57,6 +58,7 @@ class LLMSegScore:
             "optional": {"scoring": choice(SCORING)},
         }
 
+    @on_device
     def execute(self, patch_features: PatchFeatures, text_bank: TextBank, scoring: str = AUTO) -> tuple[ScoreMaps]:
         return (score_image(patch_features, text_bank, scoring),)
 
@@ -83,6 +85,7 @@ class LLMSegAssemble:
             "optional": {"gate": choice(GATE)},
         }
 
+    @on_device
     def execute(
         self, score_maps: ScoreMaps, mode: str, temperature: float, name_weight: float, gate: str = "none"
     ) -> tuple[ClassMaps]:
@@ -110,6 +113,7 @@ class LLMSegRefine:
             }
         }
 
+    @on_device
     def execute(self, class_maps: ClassMaps | ScoreMaps, image: Tensor, refiner: str) -> tuple[ClassMaps | ScoreMaps]:
         return (refine(class_maps, to_images(image), refiner),)
 
@@ -134,6 +138,7 @@ class LLMSegLabel:
             }
         }
 
+    @on_device
     def execute(self, class_maps: ClassMaps, threshold: float, min_area: float) -> tuple[LabelMap, Tensor]:
         maps = expect(class_maps, ClassMaps, "class_maps")
         labels = label_pixels(maps, threshold=threshold, min_area=min_area)

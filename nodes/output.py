@@ -1,6 +1,6 @@
-"""Nodes from a label map to masks, pictures and files; and everything at once.
+"""Nodes from a label map to masks and files; and everything at once.
 
-Not here: how labels are made (`maps`).
+Not here: how labels are made (`maps`), and shown (`seeing`).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from llmseg.expansion import expand_with
 from llmseg.files import write_labels
-from llmseg.labels import label_phrases
 from llmseg.names import parse_names
-from llmseg.options import LIBRARY, MIN_AREA, MODE, OPACITY, THRESHOLD
+from llmseg.options import LIBRARY, MIN_AREA, MODE, THRESHOLD
 from llmseg.pipeline import SegmentOptions, segment
 from llmseg.rendering import draw_results, format_areas
 from llmseg.types import LabelMap
 
-from . import host, progress
+from . import host, memory, progress
 from .models import check_model, model_input, open_encoder
+from .previews import show
 from .sockets import LABEL_MAP, choice, decimal, socket, switch, text, to_image, to_images, to_mask
 
 if TYPE_CHECKING:
@@ -63,50 +63,6 @@ class LLMSegClassMasks:
         return [to_mask(label_map.mask(name)) for name in label_map.names], list(label_map.names)
 
 
-class LLMSegOverlay:
-    """The picture coloured by class."""
-
-    DESCRIPTION = "Colours the picture by class, with a legend of the classes found and their areas."
-    CATEGORY = CATEGORY
-    RETURN_TYPES = ("IMAGE",)
-    OUTPUT_TOOLTIPS = ("The coloured picture.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "label_map": LABELS_IN,
-                "image": socket("IMAGE", "The picture that was labelled."),
-                "opacity": decimal(OPACITY),
-                "legend": switch(True, "Whether the classes found are listed beside the picture."),
-            }
-        }
-
-    def execute(self, label_map: LabelMap, image: Tensor, opacity: float, legend: bool) -> tuple[Tensor]:
-        return (to_image(draw_results(label_map, to_images(image), opacity=opacity, legend=legend)),)
-
-
-class LLMSegExplain:
-    """Which phrase won where."""
-
-    DESCRIPTION = "Shows which phrase of each class won where: the reason behind the labels."
-    CATEGORY = CATEGORY
-    RETURN_TYPES = ("IMAGE", "STRING")
-    RETURN_NAMES = ("image", "table")
-    OUTPUT_TOOLTIPS = ("The picture coloured by winning phrase.", "Area per class and phrase.")
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        image = socket("IMAGE", "The picture that was labelled.")
-        return {"required": {"label_map": LABELS_IN, "image": image, "opacity": decimal(OPACITY)}}
-
-    def execute(self, label_map: LabelMap, image: Tensor, opacity: float) -> tuple[Tensor, str]:
-        phrases = label_phrases(label_map)
-        return to_image(draw_results(phrases, to_images(image), opacity=opacity)), format_areas(phrases)
-
-
 class LLMSegSaveLabels:
     """Writes what other programs read."""
 
@@ -148,6 +104,7 @@ class LLMSegSegment:
     RETURN_TYPES = (LABEL_MAP, "IMAGE", "STRING")
     RETURN_NAMES = ("label_map", "overlay", "table")
     OUTPUT_TOOLTIPS = ("One label per pixel.", "The picture coloured by class.", "Area per class.")
+    OUTPUT_NODE = True
     FUNCTION = "execute"
 
     @classmethod
@@ -170,6 +127,7 @@ class LLMSegSegment:
     def VALIDATE_INPUTS(cls, model: str | None) -> bool | str:
         return check_model(model)
 
+    @memory.on_device
     def execute(
         self,
         image: Tensor,
@@ -180,22 +138,21 @@ class LLMSegSegment:
         threshold: float,
         min_area: float,
         subclasses: str = "",
-    ) -> tuple[LabelMap, Tensor, str]:
-        encoder = open_encoder(model)
+    ) -> Any:
+        encoder = open_encoder(model, results=host.torch_device())
         options = SegmentOptions(mode=mode, threshold=threshold, min_area=min_area)
         expansion = expand_with(parse_names(class_names), library, subclasses, encoder.library)
         images = to_images(image)
         result = segment(
             images, class_names, expansion, encoder=encoder, options=options, on_batch=progress.report_steps()
         )
-        return result, to_image(draw_results(result, images)), format_areas(result)
+        drawn = draw_results(result, images)
+        return show((result, to_image(drawn), format_areas(result)), result, result, drawn)
 
 
 NODES = {
     "LLMSegSelectMask": (LLMSegSelectMask, "Select Mask"),
     "LLMSegClassMasks": (LLMSegClassMasks, "Class Masks"),
-    "LLMSegOverlay": (LLMSegOverlay, "Overlay"),
-    "LLMSegExplain": (LLMSegExplain, "Explain Labels"),
     "LLMSegSaveLabels": (LLMSegSaveLabels, "Save Labels"),
     "LLMSegSegment": (LLMSegSegment, "Segment by Name"),
 }
