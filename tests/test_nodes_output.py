@@ -50,26 +50,6 @@ def test_class_masks_are_one_batch_per_class(labels: LabelMap) -> None:
     assert (masks[0] + masks[1]).sum() == 11  # every pixel but the unknown one, once
 
 
-def test_overlay_gives_one_picture_per_image(labels: LabelMap) -> None:
-    image = torch.zeros(2, 2, 3, 3)
-    (plain,) = OUTPUT.LLMSegOverlay().execute(labels, image, 1.0, False)
-    assert plain.shape == (2, 2, 3, 3)
-    assert plain[0, 0, 0].tolist() == [1, 0, 0]
-    assert plain[1, 0, 0].tolist() == [0, 0, 1]
-    (legend,) = OUTPUT.LLMSegOverlay().execute(labels, image, 1.0, True)
-    assert legend.shape[0] == 2
-    assert legend.shape[2] > 3
-    with pytest.raises(InputError) as error:
-        OUTPUT.LLMSegOverlay().execute(labels, image[:1], 0.5, True)
-    assert str(error.value) == "image: 1 images; expected 2, one per label map."
-
-
-def test_explain_tells_which_phrase_won(labels: LabelMap) -> None:
-    image, table = OUTPUT.LLMSegExplain().execute(labels, torch.zeros(2, 2, 3, 3), 0.5)
-    assert image.shape[0] == 2
-    assert table.splitlines() == [" 66.67%  sky", " 16.67%  dog: poodle", "  8.33%  dog: shiba", "  8.33%  unknown"]
-
-
 def test_save_labels_numbers_its_files(labels: LabelMap, host: Any, tmp_path: Path) -> None:
     for start in (1, 3):
         shown = OUTPUT.LLMSegSaveLabels().execute(labels, "sub/x", start == 1)["ui"]["files"]

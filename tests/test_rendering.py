@@ -11,7 +11,6 @@ from llmseg import rendering
 from llmseg.errors import InputError
 from llmseg.palette import INK, PAPER, UNKNOWN_COLOUR, Colour, make_palette
 from llmseg.rendering import (
-    draw_legend,
     draw_overlay,
     draw_results,
     format_areas,
@@ -64,23 +63,57 @@ def test_overlay_by_hand() -> None:
     assert draw_overlay(image, np.array([[0, 1, 2]]), make_palette(3), 0).tolist() == image.tolist()
 
 
-def test_legend_shows_each_colour_on_its_line() -> None:
-    entries = [("dog", (200, 0, 0)), ("a longer name", (0, 200, 0)), ("\u6f22 \U0001f98a", (0, 0, 200))]
-    legend = draw_legend(entries, height=10)
-    assert legend.height > 10
-    pixels = np.asarray(legend)
-    rows = [np.argwhere((pixels == colour).all(2))[:, 0].mean() for _, colour in entries]
-    assert rows == sorted(rows)
-    assert np.diff(rows) == pytest.approx(20)
-    assert tuple(pixels[0, 0]) == PAPER
-    assert (pixels == INK).all(2).any(), "text and frames are drawn"
-    assert legend.width > draw_legend(entries[:1], 10).width, "as wide as its longest text"
+def naive_outline(labels: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
+    """Pixels of a class from which `width` steps sideways, up or down, each way once, reach another label."""
+    found = np.zeros(labels.shape, dtype=bool)
+    for y, x in np.ndindex(labels.shape):
+        around = labels[max(0, y - width) : y + width + 1, max(0, x - width) : x + width + 1]
+        found[y, x] = labels[y, x] >= 0 and (around != labels[y, x]).any()
+    return found
 
 
-def test_legend_of_nothing_is_paper() -> None:
-    legend = draw_legend([], height=33)
-    assert legend.height == 33
-    assert legend.getcolors() == [(33 * legend.width, PAPER)]
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("opacity", [0.0, 0.55])
+def test_outlines_have_their_width_and_the_colour_of_their_class(width: int, opacity: float) -> None:
+    labels = np.zeros((20, 31), dtype=np.int64)
+    labels[:, 12:] = 1
+    labels[9:, 20:] = -1
+    image = np.random.default_rng(3).integers(40, 60, (*labels.shape, 3), dtype=np.uint8)
+    palette = ((250, 0, 0), (0, 250, 0))
+    plain = draw_overlay(image, labels, palette, opacity, 0)
+    drawn = draw_overlay(image, labels, palette, opacity, width)
+    line = (drawn == INK).all(2)
+    outline = naive_outline(labels, width)
+    colours = np.array([*palette, UNKNOWN_COLOUR])[labels]
+    assert (drawn == colours).all(2)[outline & ~line].all()
+    assert np.array_equal(drawn[~outline & ~line], plain[~outline & ~line]), "inside nothing is drawn"
+    assert line.any() == (width > 1), "wide outlines are parted by a dark line"
+    if width > 1:
+        assert line[:, 12].all()
+        assert not line[:, 11].any()
+
+
+def test_no_outline_is_only_colour() -> None:
+    image, labels = random_case()
+    table = np.array([*make_palette(3), UNKNOWN_COLOUR], dtype=float)
+    expected = (image * 0.75 + table[labels] * 0.25 + 0.5).astype(np.uint8)
+    assert np.abs(draw_overlay(image, labels, make_palette(3), 0.25, 0).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("size", "width"), [(1024, 1), (1025, 2), (2049, 3)])
+def test_dark_lines_grow_with_the_picture(size: int, width: int) -> None:
+    labels = np.zeros((4, size), dtype=np.int64)
+    labels[:, 500:] = 1
+    drawn = draw_overlay(np.full((4, size, 3), 200, dtype=np.uint8), labels, ((200, 200, 200),) * 2, 0.5)
+    assert (drawn[0] == (140, 140, 140)).all(1).nonzero()[0].tolist() == list(range(500, 500 + width))
+
+
+def test_bands_meet_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, labels = random_case((13, 8))
+    whole = [draw_overlay(image, labels, make_palette(3), 0.4, contour) for contour in (-1, 0, 2)]
+    monkeypatch.setattr(rendering, "BAND", 24)
+    for contour, expected in zip((-1, 0, 2), whole, strict=True):
+        assert np.array_equal(draw_overlay(image, labels, make_palette(3), 0.4, contour), expected)
 
 
 @pytest.mark.parametrize("size", [(9, 14), (200, 3), (1, 1)])
@@ -103,13 +136,23 @@ def test_legend_lists_the_largest_first() -> None:
     assert rows[1] < rows[0] < rows[2]
 
 
-def test_long_legends_are_cut() -> None:
-    count = rendering.LEGEND_ENTRIES + 9
-    labels = np.arange(count).reshape(1, 1, count).repeat(2, axis=1)
-    result = label_map(labels, tuple(f"class {n}" for n in range(count)))
-    picture = overlay_image(result, np.zeros((2, count, 3), dtype=np.uint8))
-    full = draw_legend([("class", (0, 0, 0))] * (rendering.LEGEND_ENTRIES + 1), 2)
-    assert picture.height == full.height
+def test_legend_of_a_wide_picture_stands_below() -> None:
+    labels = np.arange(600)[None].repeat(60, 0) // 300
+    picture = overlay_image(label_map(labels[None], ("dog", "car")), np.zeros((60, 600, 3), dtype=np.uint8))
+    assert picture.width == 600
+    assert picture.height > 60
+    below = np.asarray(picture)[60:]
+    assert all((below == colour).all(2).any() for colour in make_palette(2))
+
+
+def test_each_image_is_told_when_it_is_drawn() -> None:
+    _, labels = random_case()
+    result = label_map(np.stack([labels, labels]), ("dog", "car", "sky"))
+    told: list[tuple[int, tuple[int, int]]] = []
+    draw_results(
+        result, torch.zeros(2, 3, 9, 14), legend=False, on_image=lambda done, image: told.append((done, image.size))
+    )
+    assert told == [(1, (14, 9)), (2, (14, 9))]
 
 
 @pytest.mark.parametrize("legend", [True, False])
