@@ -110,3 +110,15 @@ def test_a_malformed_class_is_named(groups: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
         NodeDefinition.from_class("Odd", odd)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("template", [5, {"input": 5}, {"input": {"required": 5}}, {"names": 5, "min": "x", "max": 2}])
+def test_sloppy_templates_of_growing_inputs_are_read_as_far_as_they_go(template: Any) -> None:
+    members = InputSpec("x", "COMFY_AUTOGROW_V3", True, {"template": template}).members()
+    assert all(member.type == "*" and not member.required for member in members)
+    assert len(members) <= 1000
+
+
+def test_choices_that_are_no_list_are_none() -> None:
+    spec = InputSpec("x", "COMBO", True, {"options": 5})
+    assert (spec.choices, spec.default) == ([], None)

@@ -293,7 +293,7 @@ def executor() -> Executor:
 
 
 def run(running: Executor) -> list[str]:
-    validation = validate_prompt(PROMPT, running.node_classes)
+    validation = validate_prompt(PROMPT, running.setup.node_classes)
     assert validation.problems == ()
     result = running.run(validation.prompt, validation.outputs)
     assert result.error is None

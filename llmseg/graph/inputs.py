@@ -94,7 +94,10 @@ class InputSpec:
             return list(self.declared)
         if self.type == DYNAMIC_COMBO:
             return [option.get("key") for option in self._listed("options")]
-        return list(self.options.get("options") or []) if self.type == "COMBO" else None
+        if self.type != "COMBO":
+            return None
+        options = self.options.get("options")
+        return list(options) if isinstance(options, (list, tuple)) else []
 
     @property
     def owns_widget(self) -> bool:
@@ -154,13 +157,16 @@ class InputSpec:
         """Every input that a growing input can have, as many of them required as its least number says."""
         template = self._template
         groups = template.get("input")
-        specs = [spec for group in groups.values() for spec in group.values()] if isinstance(groups, Mapping) else []
+        kinds = groups.values() if isinstance(groups, Mapping) else ()
+        specs = [spec for kind in kinds if isinstance(kind, Mapping) for spec in kind.values()]
         least, most = _count(template.get("min"), 0), _count(template.get("max"), MOST_MEMBERS)
-        names = template.get("names") or [f"{template.get('prefix', '')}{number}" for number in range(most)]
+        names = template.get("names")
+        if not isinstance(names, (list, tuple)):
+            names = [f"{template.get('prefix', '')}{number}" for number in range(most)]
         member = _read_spec(self.name, specs[0] if specs else (ANY,), True, self.name)
         return [
             InputSpec(f"{self.name}.{name}", member.declared, number < least, member.options)
-            for number, name in enumerate(names)
+            for number, name in enumerate(names[:MOST_MEMBERS])
         ]
 
     @property
