@@ -75,10 +75,13 @@ def test_an_interrupt_ends_the_wait_for_good(turns: int, caplog: pytest.LogCaptu
             await asyncio.sleep(0)
         raise KeyboardInterrupt
 
-    tasks = Tasks()
-    with pytest.raises(KeyboardInterrupt):
+    def work() -> None:
         tasks.start("x", [value(1, turns=10**6), press()])
         tasks.ended(wait=True)
+
+    tasks = Tasks()
+    with pytest.raises(KeyboardInterrupt):
+        work()
     tasks.close()
     gc.collect()
     assert caplog.records == []  # asyncio complains there of what nobody looked at

@@ -9,6 +9,7 @@
     drawing/      UI form to prompt
     overrides     changes from the command line
     execution/    runs a prompt
+    links         who reads whom, in order
     checks        one node's inputs against its class
     validation    every problem of a prompt at once
     packs/        node packs of other people

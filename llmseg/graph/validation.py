@@ -12,11 +12,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import networkx as nx
-
 from ..errors import InputError, nearest
 from .checks import Fault, NodeChecker
 from .definitions import NodeDefinition
+from .links import Links
 from .places import node_place, node_sort_key, printable, shown
 from .shapes import is_link, prompt_faults
 
@@ -102,9 +101,12 @@ class _Validator:
         ]
         graph = self._ancestors(outputs)
         unknown = {node_id for node_id, node in self.prompt.items() if node["class_type"] not in self.definitions}
-        found = {node_id: [self._unusable(node_id)] for node_id in unknown if node_id in graph or not outputs or strict}
-        # Consumers before sources: the reverse of the order in which the components are reported below.
-        components = [set(component) for component in nx.strongly_connected_components(graph)]
+        found = {
+            node_id: [self._unusable(node_id)]
+            for node_id in unknown
+            if node_id in graph.sources or not outputs or strict
+        }
+        components = graph.components()
         needed_by = self._outputs_by_node(graph, components, outputs)
         checker = NodeChecker(self.prompt, self.definitions, self.node_classes)
         bad: set[str] = set()
@@ -114,10 +116,10 @@ class _Validator:
                     self.prompt[node_id]["inputs"], faults = checker.check(node_id)
                     if faults:
                         found.setdefault(node_id, []).extend(faults)
-            cycle = _cycle_through(graph, component)
+            cycle = graph.cycle_through(component)
             if cycle:
                 found.setdefault(cycle[0], []).append(_cycle_fault(cycle))
-            upstream = {source for node_id in component for source in graph.predecessors(node_id)}
+            upstream = {source for node_id in component for source in graph.sources[node_id]}
             if cycle or not bad.isdisjoint(upstream) or any(node_id in found for node_id in component):
                 bad |= component
         problems = [*self._missing_outputs(outputs), *self._problems(found, needed_by, outputs)]
@@ -133,23 +135,23 @@ class _Validator:
         definition = self.definitions.get(class_type)
         return definition is not None and definition.output_node
 
-    def _ancestors(self, outputs: list[str]) -> nx.DiGraph[str]:
-        """Every node that the outputs need; edges from source to consumer."""
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(outputs)
+    def _ancestors(self, outputs: list[str]) -> Links:
+        """Every node that the outputs need."""
+        graph = Links()
         pending = list(reversed(outputs))
+        for node_id in outputs:
+            graph.add(node_id)
         while pending:
             node_id = pending.pop()
             for value in self.prompt[node_id]["inputs"].values():
                 if is_link(value) and value[0] in self.prompt:
-                    if value[0] not in graph:
+                    if value[0] not in graph.sources:
+                        graph.add(value[0])
                         pending.append(value[0])
-                    graph.add_edge(value[0], node_id)
+                    graph.link(value[0], node_id)
         return graph
 
-    def _outputs_by_node(
-        self, graph: nx.DiGraph[str], components: list[set[str]], outputs: list[str]
-    ) -> dict[str, int]:
+    def _outputs_by_node(self, graph: Links, components: list[set[str]], outputs: list[str]) -> dict[str, int]:
         """For each node a bit mask of the outputs that need it: sets of names would grow quadratically."""
         bits = {node_id: 1 << number for number, node_id in enumerate(outputs)}
         masks: dict[str, int] = {}
@@ -157,7 +159,7 @@ class _Validator:
             mask = 0
             for node_id in component:
                 mask |= bits.get(node_id, 0)
-                for consumer in graph.successors(node_id):
+                for consumer in graph.consumers[node_id]:
                     mask |= masks.get(consumer, 0)
             masks.update(dict.fromkeys(component, mask))
         return masks
@@ -212,14 +214,6 @@ def _pack_of(node: Mapping[str, Any]) -> str:
         return ""
     version = f" {printable(meta['ver'])[:20]}" if isinstance(meta.get("ver"), str) else ""
     return f" of the pack {shown(name)}{version}"
-
-
-def _cycle_through(graph: nx.DiGraph[str], component: set[str]) -> list[str]:
-    """One cycle of a strongly connected component, starting at its first node; empty if there is none."""
-    first = min(component, key=node_sort_key)
-    if len(component) == 1 and not graph.has_edge(first, first):
-        return []
-    return [edge[0] for edge in nx.find_cycle(graph.subgraph(component), first)]
 
 
 def _cycle_fault(cycle: list[str]) -> Fault:

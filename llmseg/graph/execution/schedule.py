@@ -13,8 +13,6 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import networkx as nx
-
 from ...errors import InputError
 from ..definitions import NodeDefinition
 from ..shapes import is_link
@@ -123,6 +121,8 @@ class Schedule:
         waiting = {node_id: sources for node_id, sources in self._waiting.items() if sources and node_id not in lost}
         if not waiting:
             return []
+        import networkx as nx  # takes longer to import than most runs; only told of where something is wrong
+
         graph = nx.DiGraph((node_id, source) for node_id, sources in waiting.items() for source in sources)
         return [edge[0] for edge in nx.find_cycle(graph)]
 
