@@ -1,4 +1,4 @@
-"""The quickstart in a real ComfyUI server writes the same pixels as the headless run."""
+"""Every shipped workflow in a real ComfyUI server writes what the headless run writes: pixels, metadata and tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,15 +41,23 @@ def server(output: Path) -> Iterator[ComfyServer]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_same_pixels_as_the_headless_run(path: Path, server: ComfyServer, output: Path, tmp_path: Path) -> None:
-    server.run(json.loads(path.read_text(encoding="utf-8")))
+def test_same_files_as_the_headless_run(path: Path, server: ComfyServer, output: Path, tmp_path: Path) -> None:
     workflow = ROOT / "workflows" / path.name  # as a person has it, with its lock file beside it
+    _run_as_the_page(server, read_json(path), read_json(workflow))
     assert main([str(workflow), "--output", str(tmp_path), "--temp-dir", str(tmp_path / "temp")]) == 0
-    ours = [file for file in tmp_path.rglob("*.png") if "temp" not in file.parts]
-    assert ours
+    ours = sorted(file for file in tmp_path.rglob("*.*") if "temp" not in file.parts)
+    assert any(file.suffix == ".png" for file in ours)
     for file in ours:
         twin = output / file.relative_to(tmp_path)
-        assert np.array_equal(np.asarray(Image.open(file)), np.asarray(Image.open(twin))), file.name
+        if file.suffix == ".png":
+            with Image.open(file) as mine, Image.open(twin) as theirs:
+                assert np.array_equal(np.asarray(mine), np.asarray(theirs)), file.name
+                assert _metadata(mine) == _metadata(theirs), file.name
+        else:
+            assert read_json(file) == read_json(twin), file.name
+    for folder in {file.parent for file in ours}:
+        there = {file.name for file in (output / folder.relative_to(tmp_path)).iterdir()}
+        assert there == {file.name for file in folder.iterdir()}
 
 
 def test_every_node_is_registered_and_described(server: ComfyServer) -> None:
@@ -64,3 +73,26 @@ def test_the_server_refuses_an_escape(server: ComfyServer) -> None:
     reply = server.fetch("/prompt", {"prompt": prompt})
     (errors,) = reply["node_errors"].values()
     assert "leaves the output folder" in errors["errors"][0]["details"]
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _run_as_the_page(server: ComfyServer, prompt: dict[str, Any], workflow: dict[str, Any]) -> None:
+    """Queue a prompt together with the workflow that it was made from, and wait until it is done."""
+    body = {"prompt": prompt, "extra_data": {"extra_pnginfo": {"workflow": workflow}}}
+    prompt_id = server.fetch("/prompt", body)["prompt_id"]
+    record = server.wait(lambda: server.fetch(f"/history/{prompt_id}").get(prompt_id))
+    assert record["status"]["status_str"] == "success", record["status"]
+
+
+def _metadata(picture: Image.Image) -> dict[str, Any]:
+    """What a PNG says of itself, parsed; of a prompt, what the classes of its nodes declare."""
+    found = {key: json.loads(text) for key, text in picture.info.items() if isinstance(text, str)}
+    for record in found.get("prompt", {}).values():
+        record["_meta"] = {"title": record["_meta"]["title"]}  # the headless run also keeps where the class is from
+        if record["class_type"] == "PreviewAny":  # the page also sends what its own scripts add to this node
+            record["inputs"] = {"source": record["inputs"]["source"]}
+        record.pop("is_changed", None)  # a note of the server to itself
+    return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,11 @@ from PIL import Image
 
 from llmseg.graph import Executor, ResultCache, define_nodes, read_workflow, to_prompt, validate_prompt
 from llmseg.run import load_nodes, main
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from llmseg.types import LabelMap
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 EXAMPLES = Path(__file__).parent.parent / "llmseg" / "data" / "world" / "examples"
@@ -39,7 +45,8 @@ def test_its_twin_in_api_form_is_what_the_frontend_made_of_it(path: Path) -> Non
         assert ours[node]["class_type"] == record["class_type"]
         specs = {spec.name: spec for spec in definitions[record["class_type"]].inputs}
         # The frontend also sends what its own scripts add to PreviewAny; the class does not declare it.
-        theirs = {name: value for name, value in record["inputs"].items() if name in specs}
+        # What an input holds that grows, such as `images.image0`, is declared under the name before the dot.
+        theirs = {name: value for name, value in record["inputs"].items() if name.partition(".")[0] in specs}
         given = dict(ours[node]["inputs"])
         newer = {name: given.pop(name) for name in [*given] if name not in theirs}
         assert given == theirs
@@ -53,15 +60,72 @@ def test_quickstart_finds_what_is_in_the_park(tmp_path: Path) -> None:
     assert main([str(WORKFLOWS / "quickstart.json"), "--output", str(tmp_path)]) == 0
     classes = json.loads((tmp_path / "quickstart" / "park_00001_classes.json").read_text(encoding="utf-8"))
     names = [entry["name"] for entry in classes["classes"]]
-    labels = np.asarray(Image.open(tmp_path / "quickstart" / "park_00001_labels.png"))
-    truth = np.asarray(Image.open(EXAMPLES / "park_labels.png"))
-    fine = json.loads((EXAMPLES.parent / "classes.json").read_text(encoding="utf-8"))["labels"]
+    labels = _pixels(tmp_path / "quickstart" / "park_00001_labels.png")
     for name, drawing in (("dog", "poodle"), ("ball", "football"), ("building", "cottage"), ("sky", "sky")):
-        found, there = labels == names.index(name), truth == fine.index(drawing)
+        found, there = labels == names.index(name), _drawn("park", drawing)
         assert (found & there).sum() / (found | there).sum() > 0.5, name
-    mask = np.asarray(Image.open(tmp_path / "quickstart" / "park_00001_mask_dog.png"))
+    mask = _pixels(tmp_path / "quickstart" / "park_00001_mask_dog.png")
     assert np.array_equal(mask == 255, labels == names.index("dog"))
     assert set(np.unique(mask)) == {0, 255}
+
+
+def test_subclasses_find_the_whale_that_its_name_does_not(tmp_path: Path) -> None:
+    """What the note of the workflow tells."""
+    names, subclasses, both = _label_maps("compare_names", tmp_path)
+    whale = _drawn("harbour", "whale")
+    assert (names.mask("boat")[0].numpy() & whale).sum() > 0.8 * whale.sum()
+    for found in (subclasses, both):
+        assert (found.mask("sea animal")[0].numpy() & whale).sum() > 0.8 * whale.sum()
+    for found, (fine, name) in product((names, subclasses, both), (("duck", "bird"), ("helicopter", "aircraft"))):
+        there = _drawn("harbour", fine)
+        assert (found.mask(name)[0].numpy() & there).sum() > 0.5 * there.sum(), fine
+
+
+def test_edits_move_what_is_on_the_table(tmp_path: Path) -> None:
+    """What the note of the workflow tells."""
+    before, after = _label_maps("edit_expansion", tmp_path)
+    for fine, was, now in (
+        ("coffee", "wood", "breakfast"),
+        ("tangerine", "fruit", "breakfast"),
+        ("strawberry", "fruit", "dessert"),
+        ("broccoli", "vegetable", "vegetable"),
+        ("pizza", "fast food", "fast food"),
+        ("cupcake", "dessert", "dessert"),
+    ):
+        there = _drawn("table", fine)
+        assert (before.mask(was)[0].numpy() & there).sum() > 0.8 * there.sum(), fine
+        assert (after.mask(now)[0].numpy() & there).sum() > 0.8 * there.sum(), fine
+
+
+def test_a_class_is_replaced_where_it_is_and_nowhere_else(tmp_path: Path) -> None:
+    assert main([str(WORKFLOWS / "replace_class.json"), "--output", str(tmp_path)]) == 0
+    sky, car, mask = (
+        _pixels(tmp_path / "replace_class" / f"{name}_00001_.png") for name in ("sky", "car", "inpainting_mask")
+    )
+    park, night = _pixels(EXAMPLES / "park.png"), _pixels(EXAMPLES / "night.png")
+    above, taxi = _drawn("park", "sky"), _drawn("park", "taxi")
+    assert set(np.unique(mask)) == {0, 255}
+    white = mask[..., 0] == 255
+    assert (white & taxi).sum() > 0.85 * taxi.sum()
+    assert np.array_equal(car[~white], park[~white])
+    assert np.unique(car[white], axis=0).tolist() == [[0x33, 0x66, 0xCC]]
+    is_park, is_night = (sky == park).all(-1), (sky == night).all(-1)
+    assert (is_park | is_night).all()
+    assert is_night[above].mean() > 0.95
+    assert is_park[~above].mean() > 0.95
+
+
+def test_as_many_results_as_pictures_in_their_order(tmp_path: Path) -> None:
+    assert main([str(WORKFLOWS / "batch_of_images.json"), "--output", str(tmp_path)]) == 0
+    folder = tmp_path / "batch_of_images"
+    assert len(list(folder.glob("overlay_*.png"))) == 3
+    for number, (scene, fine) in enumerate((("park", None), ("harbour", "duck"), ("night", "owl")), 1):
+        classes = json.loads((folder / f"scene_{number:05}_classes.json").read_text(encoding="utf-8"))["classes"]
+        labels = _pixels(folder / f"scene_{number:05}_labels.png")
+        white = _pixels(folder / f"bird_{number:05}_.png")[..., 0] == 255
+        assert np.array_equal(white, labels == [entry["name"] for entry in classes].index("bird"))
+        there = _drawn(scene, fine) if fine else np.zeros_like(white)
+        assert (white & there).sum() >= 0.5 * (white | there).sum(), scene
 
 
 def test_changing_the_names_runs_only_what_depends_on_them(tmp_path: Path) -> None:
@@ -89,6 +153,31 @@ def test_changing_the_names_runs_only_what_depends_on_them(tmp_path: Path) -> No
     frames = 6
     assert sum(len(tokens) for tokens in token_batches) == birds * frames
     assert _run(executor, prompt, classes) == []  # nothing changed, nothing runs
+
+
+def _pixels(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(path))
+
+
+def _drawn(scene: str, fine: str) -> NDArray[np.bool_]:
+    """Where a drawing is in a packaged scene. [H,W]"""
+    listed = json.loads((EXAMPLES.parent / "classes.json").read_text(encoding="utf-8"))["labels"]
+    return _pixels(EXAMPLES / f"{scene}_labels.png") == listed.index(fine)
+
+
+def _label_maps(workflow: str, folder: Path) -> list[LabelMap]:
+    """What every Label Pixels of a workflow gave, in the order of their ids."""
+    nodes = load_nodes()
+    classes = {**nodes.core.CORE_NODES, **nodes.NODE_CLASS_MAPPINGS}
+    prompt = json.loads((WORKFLOWS / "api" / f"{workflow}.json").read_text(encoding="utf-8"))
+    labellers = [node for node, record in prompt.items() if record["class_type"] == "LLMSegLabel"]
+    executor = Executor(classes, cache=ResultCache())
+    before = nodes.host.use_headless(nodes.host.HeadlessHost(folder, folder, folder))
+    try:
+        _run(executor, prompt, classes)
+        return [_output_of(executor, prompt, classes, node)[0] for node in labellers]
+    finally:
+        nodes.host.use_headless(before)
 
 
 def _class_names(prompt: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +211,7 @@ def _output_of(executor: Executor, prompt: dict[str, Any], classes: dict[str, ty
             seen.append(value)
             return ()
 
-    classes["Probe"] = executor.node_classes["Probe"] = Probe
-    probed = {**prompt, "probe": {"class_type": "Probe", "inputs": {"value": [node, 0]}}}
+    classes["Probe"] = Probe  # the executor looks into the same registry
+    probed = {**prompt, f"probe of {node}": {"class_type": "Probe", "inputs": {"value": [node, 0]}}}
     assert _run(executor, probed, classes) == ["Probe"]
     return seen

@@ -1,15 +1,19 @@
-"""Make the README's picture and the thumbnails of the workflows.
+"""Make the README's pictures and the thumbnails of the workflows.
 
-    python -m tools.pictures
+    python -m tools.pictures                        docs/park.png and workflows/*.jpg
+    python -m tools.pictures --screenshots FOLDER   docs/pictures/*.jpg, from what tests/test_browser_workflows.py
+                                                    took when LLMSEG_SCREENSHOTS named the folder
 
-The picture: a scene, its labels from class names alone, and with subclasses. A thumbnail: what the workflow
+The first picture: a scene, its labels from class names alone, and with subclasses. A thumbnail: what the workflow
 itself saves, beside it under its name, where ComfyUI's template browser looks.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -25,17 +29,35 @@ ROOT = Path(__file__).parent.parent
 README_PICTURE = ROOT / "docs" / "park.png"
 NAMES = "building, sky, grass, dog, flower, ball, tree, car"
 SCALE, MARGIN, CAPTION = 2, 16, 40
-# Workflow -> start of the name of the saved image that tells what it does.
+# Workflow -> starts of the names of the saved images that tell what it does.
 THUMBNAILS = {
-    "quickstart": "quickstart/overlay",
-    "paper_step_by_step": "paper/3_phrases_that_won",
-    "published_order": "published/overlay",
+    "quickstart": ("quickstart/overlay",),
+    "paper_step_by_step": ("paper/3_phrases_that_won",),
+    "compare_names": ("compare_names/1_names_only", "compare_names/2_subclasses"),
+    "edit_expansion": ("edit_expansion/before", "edit_expansion/after"),
+    "replace_class": ("replace_class/sky",),
+    "batch_of_images": ("batch_of_images/overlay", "batch_of_images/bird_00003"),
+    "published_order": ("published/overlay",),
+    "llm_expansion": ("llm_expansion/overlay",),
 }
-THUMBNAIL_SIZE = (480, 360)
+THUMBNAIL_WIDTH = 560
+SCENE_SIZE = (256, 192)
+SHOWN = ("quickstart", "compare_names")  # workflows whose screenshots are in the README
+SHOWN_WIDTH = 1280
 
 
 def main() -> None:
-    """Write docs/park.png and workflows/*.jpg."""
+    """Write what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--screenshots", type=Path, metavar="FOLDER")
+    folder = parser.parse_args().screenshots
+    if folder is not None:
+        (ROOT / "docs" / "pictures").mkdir(exist_ok=True)
+        for name in SHOWN:
+            with Image.open(folder / f"{name}_run.png") as picture:
+                small = _to_width(picture.convert("RGB"), SHOWN_WIDTH)
+            write_atomic(ROOT / "docs" / "pictures" / f"{name}.jpg", _jpeg_bytes(small))
+        return
     write_atomic(README_PICTURE, png_bytes(readme_picture()))
     for workflow, saved in THUMBNAILS.items():
         write_atomic(ROOT / "workflows" / f"{workflow}.jpg", _jpeg_bytes(thumbnail(workflow, saved)))
@@ -58,14 +80,32 @@ def readme_picture() -> Image.Image:
     return canvas
 
 
-def thumbnail(workflow: str, saved: str) -> Image.Image:
-    """What a workflow saves, at the size of a thumbnail."""
+def thumbnail(workflow: str, saved: Sequence[str]) -> Image.Image:
+    """What a workflow saves, at the width of a thumbnail: pictures with a legend one below the other, others by two."""
     with tempfile.TemporaryDirectory() as folder:
         if run([str(ROOT / "workflows" / f"{workflow}.json"), "--output", folder]):
             raise RuntimeError(f"the workflow {workflow!r} failed")
-        (path,) = Path(folder).glob(f"{saved}*.png")
-        with Image.open(path) as picture:
-            return picture.convert("RGB").resize(THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
+        pictures = []
+        for start in saved:
+            for path in sorted(Path(folder).glob(f"{start}*.png")):
+                with Image.open(path) as picture:
+                    pictures.append(picture.convert("RGB"))
+    return _to_width(_in_rows(pictures), THUMBNAIL_WIDTH)
+
+
+def _in_rows(pictures: Sequence[Image.Image]) -> Image.Image:
+    """One picture of all, which have one size."""
+    width, height = pictures[0].size
+    columns = 2 if len(pictures) > 1 and pictures[0].size == SCENE_SIZE else 1
+    rows = -(-len(pictures) // columns)
+    canvas = Image.new("RGB", (width * columns, height * rows), PAPER)
+    for number, picture in enumerate(pictures):
+        canvas.paste(picture, (number % columns * width, number // columns * height))
+    return canvas
+
+
+def _to_width(picture: Image.Image, width: int) -> Image.Image:
+    return picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
 
 
 def _jpeg_bytes(picture: Image.Image) -> bytes:
