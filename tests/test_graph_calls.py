@@ -79,7 +79,14 @@ def test_coroutines_of_one_node_run_concurrently() -> None:
 
 
 def test_hidden_arguments() -> None:
-    asks = {"a": "UNIQUE_ID", "b": "PROMPT", "c": "EXTRA_PNGINFO", "d": "API_KEY_COMFY_ORG", "e": "DYNPROMPT", "f": "MODEL"}
+    asks = {
+        "a": "UNIQUE_ID",
+        "b": "PROMPT",
+        "c": "EXTRA_PNGINFO",
+        "d": "API_KEY_COMFY_ORG",
+        "e": "DYNPROMPT",
+        "f": "MODEL",
+    }
     prompt = {"7": {"class_type": "X"}}
     hidden = hidden_arguments(asks, "7", LivePrompt(prompt), {"workflow": 1})
     assert {name: hidden[name] for name in "abcd"} == {"a": ["7"], "b": [prompt], "c": [{"workflow": 1}], "d": [None]}

@@ -125,7 +125,9 @@ def test_a_path_that_the_person_typed_is_trusted(tmp_path: Path) -> None:
 
 def test_no_workflow_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert capsys.readouterr().err == "error: usage: no workflow; expected the path of a file, or - for standard input.\n"
+    assert (
+        capsys.readouterr().err == "error: usage: no workflow; expected the path of a file, or - for standard input.\n"
+    )
 
 
 def test_list_nodes_names_ours_and_the_stand_ins(capsys: pytest.CaptureFixture[str]) -> None:
