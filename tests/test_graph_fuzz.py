@@ -34,7 +34,7 @@ MOST_BYTES = 2**20
 # At least this share of the examples of each form must end like this.
 SHARES = {
     "prompt": {"unreadable": 0.02, "invalid": 0.05, "failed": 0.02, "done": 0.2},
-    "drawing": {"unreadable": 0.02, "invalid": 0.05, "failed": 0.02, "done": 0.2},
+    "drawing": {"unreadable": 0.02, "invalid": 0.05, "failed": 0.005, "done": 0.2},
     "group": {"unreadable": 0.02, "unconvertible": 0.05, "invalid": 0.05, "done": 0.2},
     "records": {"unreadable": 0.01, "invalid": 0.05, "done": 0.2},
     "bytes": {"unreadable": 0.2, "done": 0.03},

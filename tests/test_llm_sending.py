@@ -442,7 +442,8 @@ def test_nothing_is_asked_after_the_deadline(model: FakeModel, tmp_path: Path) -
         await asyncio.gather(*(sender.send(MESSAGES, FORM) for _ in range(20)), return_exceptions=True)
         return sender.requests
 
-    assert with_sender(model.language_model(concurrency=1, deadline=1.0), tmp_path, use) == 3
+    # Two or three begin before the deadline, fewer on a machine that is busy; nothing begins after it.
+    assert 1 <= with_sender(model.language_model(concurrency=1, deadline=1.0), tmp_path, use) <= 3
 
 
 def test_pauses_stop_growing_before_they_overflow(model: FakeModel, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_standard_input_that_is_no_text(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_a_title_need_not_be_stored_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     editor = json.loads(QUICKSTART.read_text(encoding="utf-8"))
     for node in editor["nodes"]:
-        del node["title"]
+        node.pop("title", None)
     file = write(tmp_path / "w.json", editor)
     assert main([file, "--set", "Class Names.text=dog", "--print-prompt"]) == 0
     assert json.loads(capsys.readouterr().out)["1"]["inputs"]["text"] == "dog"
