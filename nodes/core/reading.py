@@ -124,11 +124,11 @@ def _readable(path: Path) -> Iterator[None]:
 def _frames(path: Path) -> Generator[PILImage, None, None]:
     from PIL import Image, ImageOps, ImageSequence
 
-    with _even_if_truncated(Image.open, path) as file:
+    with even_if_truncated(Image.open, path) as file:
         size: tuple[int, int] | None = None
         pixels = 0
         for raw in ImageSequence.Iterator(file):
-            frame = _even_if_truncated(ImageOps.exif_transpose, raw)
+            frame = even_if_truncated(ImageOps.exif_transpose, raw)
             if frame.mode == "I":  # ComfyUI's scale, although 16-bit data reach 65535
                 frame = frame.point(lambda value: value * (1 / 255))
             size = size or frame.size
@@ -143,7 +143,7 @@ def _frames(path: Path) -> Generator[PILImage, None, None]:
             raise ValueError("no frame")
 
 
-def _even_if_truncated(read: Callable[[V], T], source: V) -> T:
+def even_if_truncated(read: Callable[[V], T], source: V) -> T:
     """Call `read`; if the file is broken, once more with Pillow filling in what is missing."""
     from PIL import ImageFile
 

@@ -7,18 +7,15 @@ Source: ComfyUI 0.8 `nodes.py`, `node_helpers.py`, restated.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .. import core, host
 from ..core import saving
+from ..core.reading import even_if_truncated
 from . import running
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-A = TypeVar("A")
-R = TypeVar("R")
 
 MAX_RESOLUTION = 16384  # pixels of a side
 
@@ -84,23 +81,8 @@ def image_alpha_fix(destination: Tensor, source: Tensor) -> tuple[Tensor, Tensor
     return destination, source[..., : destination.shape[-1]]
 
 
-def pillow(fn: Callable[[A], R], arg: A) -> R:
-    """Call a function of Pillow; if the file is broken, once more with what is missing filled in."""
-    from PIL import ImageFile
-
-    try:
-        return fn(arg)
-    except (OSError, ValueError):
-        before = ImageFile.LOAD_TRUNCATED_IMAGES
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
-        try:
-            return fn(arg)
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
 HELPERS = {
-    "pillow": pillow,
+    "pillow": even_if_truncated,
     "hasher": lambda: hashlib.sha256,
     "image_alpha_fix": image_alpha_fix,
 }

@@ -22,7 +22,7 @@ from ..shapes import editor_faults, is_link
 from .dynamic_prompts import Picker, pick_at_random
 from .group_nodes import expand_group_nodes
 from .reading import read_drawing
-from .records import BYPASSED, MUTED, PLAIN_TYPES, EditorGraph, EditorNode
+from .records import BYPASSED, MUTED, PLAIN_TYPES, Drawing, EditorGraph, EditorNode
 from .resolution import Source, resolve
 from .subgraphs import Scope, cut_promoted_links, place_instances
 from .tokens import Tokens
@@ -66,15 +66,7 @@ def to_prompt(
     Raises:
         WorkflowError: the workflow has a wrong shape or uses what is not supported.
     """
-    faults = editor_faults(editor)
-    if faults:
-        raise WorkflowError(faults)
-    try:
-        drawing = read_drawing(expand_group_nodes(editor, definitions), definitions)
-        cut_promoted_links(drawing)
-        scopes = place_instances(drawing)
-    except InputError as error:
-        raise WorkflowError([str(error)]) from error
+    drawing, scopes = _read(editor, definitions)
     tokens = Tokens((node for scope in scopes for node in scope.graph.nodes.values()), now, pick)
     prompt: dict[str, Any] = {}
     problems: list[str] = []
@@ -90,6 +82,19 @@ def to_prompt(
     warnings = [*drawing.warnings, *([] if strict else _drop_unknown(prompt, definitions))]
     _drop_dangling(prompt)
     return Conversion(prompt, tuple(warnings))
+
+
+def _read(editor: Mapping[str, Any], definitions: Mapping[str, NodeDefinition]) -> tuple[Drawing, list[Scope]]:
+    """The drawing and every place in it, the root first."""
+    faults = editor_faults(editor)
+    if faults:
+        raise WorkflowError(faults)
+    try:
+        drawing = read_drawing(expand_group_nodes(editor, definitions), definitions)
+        cut_promoted_links(drawing)
+        return drawing, place_instances(drawing)
+    except InputError as error:
+        raise WorkflowError([str(error)]) from error
 
 
 def wrap(value: Any) -> Any:

@@ -12,7 +12,8 @@ from typing import Any
 
 from .cache import ResultCache, ResultStore
 from .events import Event, RunResult
-from .running import CURRENT_NODE, Run, Setup
+from .running import CURRENT_NODE, Run
+from .setup import Setup
 
 __all__ = ["Executor"]
 

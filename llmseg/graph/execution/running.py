@@ -9,52 +9,28 @@ Source: the ComfyUI server (``execution.py``), restated.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import InputError
 from ..definitions import NodeDefinition
 from ..dynamic import nested
 from .account import Account
-from .cache import ResultCache, ResultStore, StoredResult
+from .cache import StoredResult
 from .calls import Arguments, call_mapped, hidden_arguments, inference_mode, start_calls
-from .events import Event, RunResult
+from .events import RunResult
 from .expansion import take_in
 from .live import LivePrompt
 from .results import Results
 from .returns import Row, merge_rows, read_returns
 from .schedule import Schedule, links_of
+from .setup import Setup
 from .tasks import Tasks
 
-__all__ = ["CURRENT_NODE", "Run", "Setup"]
+__all__ = ["CURRENT_NODE", "Run"]
 
 CURRENT_NODE: ContextVar[str | None] = ContextVar("current_node", default=None)
-
-
-@dataclass
-class Setup:
-    """What outlives a run; the arguments of `Executor` tell what each is for."""
-
-    node_classes: Mapping[str, type]
-    cache: ResultCache | None = None
-    store: ResultStore | None = None
-    on_event: Callable[[Event], None] | None = None
-    before_call: Callable[[str, int], object] | None = None
-    keep_going: bool = False
-    instances: dict[tuple[str, str], Any] = field(default_factory=dict)
-
-    def instance(self, node_id: str, class_type: str) -> Any:
-        """The object of a node, made on first use."""
-        key = (node_id, class_type)
-        if key not in self.instances:
-            self.instances[key] = self.node_classes[class_type]()
-        return self.instances[key]
-
-    def forget_instances(self, kept: Container[str]) -> None:
-        """Drop the objects of nodes that are not among `kept`."""
-        self.instances = {key: node for key, node in self.instances.items() if key[0] in kept}
 
 
 class Run:
