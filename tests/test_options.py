@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import llmseg
 from llmseg import options
 from llmseg.options import AUTO, AUTO_NUMBER, MODE_TEMPERATURE, Choice, Number
 
-ROOT = Path(options.__file__).parent
+ROOT = Path(llmseg.__file__).parent
 CHOICES = {name: value for name, value in vars(options).items() if isinstance(value, Choice)}
 NUMBERS = {name: value for name, value in vars(options).items() if isinstance(value, Number)}
 

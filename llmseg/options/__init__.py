@@ -1,0 +1,81 @@
+"""Every list of names, default, limit and tooltip that a person can choose from.
+
+The nodes, the command line, the error messages and the tests read these tables; each implementation
+table (`attention.ATTENTION`, `modes.MODES` ...) has exactly the keys that stand here, and a
+test says so. Standard library only, so that reading it never imports torch.
+
+Not here: what the options do, what "auto" means for a model (`defaults`).
+"""
+
+from __future__ import annotations
+
+from .engine import (
+    ATTENTION,
+    BACKGROUND,
+    GATE,
+    INCLUDE_NAMES,
+    LAYOUT,
+    MIN_AREA,
+    MODE,
+    MODE_TEMPERATURE,
+    NAME_WEIGHT,
+    REFINER,
+    RESIZE,
+    SCALES,
+    SCORING,
+    STRIDE,
+    TEMPERATURE,
+    TEMPLATES,
+    THRESHOLD,
+    WINDOW,
+)
+from .expanding import COUNT, KIND, LIBRARY, NETWORK, PROFILE, REFRESH, SENTENCES
+from .kinds import AUTO, AUTO_NUMBER, CUSTOM, Choice, Number
+from .models import ACTIVATION, DTYPE, MODEL
+from .results import BBOX_LAYOUT, CONTOUR, CROP_FACTOR, MASKS, OPACITY, REGION, REGION_AREA, REGION_COUNT, SCENE, TABLE
+
+__all__ = [
+    "ACTIVATION",
+    "ATTENTION",
+    "AUTO",
+    "AUTO_NUMBER",
+    "BACKGROUND",
+    "BBOX_LAYOUT",
+    "CONTOUR",
+    "COUNT",
+    "CROP_FACTOR",
+    "CUSTOM",
+    "DTYPE",
+    "GATE",
+    "INCLUDE_NAMES",
+    "KIND",
+    "LAYOUT",
+    "LIBRARY",
+    "MASKS",
+    "MIN_AREA",
+    "MODE",
+    "MODEL",
+    "MODE_TEMPERATURE",
+    "NAME_WEIGHT",
+    "NETWORK",
+    "OPACITY",
+    "PROFILE",
+    "REFINER",
+    "REFRESH",
+    "REGION",
+    "REGION_AREA",
+    "REGION_COUNT",
+    "RESIZE",
+    "SCALES",
+    "SCENE",
+    "SCORING",
+    "SENTENCES",
+    "STRIDE",
+    "TABLE",
+    "TEMPERATURE",
+    "TEMPLATES",
+    "THRESHOLD",
+    "WINDOW",
+    "Choice",
+    "Number",
+]
