@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING
 from .encoder import Encoder
 from .errors import lookup
 from .files import read_image
+from .label_files import label_map
 from .options import SCENE
+from .types import UNKNOWN, LabelMap
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["WorldClasses", "benchmark_scenes", "load_example", "tell_limits", "world_classes"]
+__all__ = ["WorldClasses", "benchmark_scenes", "load_example", "load_truth", "tell_limits", "world_classes"]
 
 logger = logging.getLogger("llmseg")
 _told: set[str] = set()  # identities of models whose limits this process has read
@@ -53,6 +55,23 @@ def load_example(name: str) -> NDArray[np.uint8]:
     """
     lookup(SCENE.names, name, place="scene")
     return _read("examples", f"{name}.png")
+
+
+def load_truth(name: str) -> LabelMap:
+    """What is where in one of the larger scenes: the classes it holds, in the order of their numbers. [1,H,W]
+
+    Raises:
+        UnknownNameError: no scene of that name.
+    """
+    import numpy as np
+
+    lookup(SCENE.names, name, place="scene")
+    with _packaged("examples", f"{name}_labels.png") as path:
+        fine = _read_numbers(path)
+    coarse = world_classes().coarse
+    names = tuple(dict.fromkeys(coarse[label] for label in np.unique(fine).tolist()))
+    table = [names.index(each) if each in names else UNKNOWN for each in coarse]
+    return label_map(np.asarray(table, np.int64)[fine], names)
 
 
 def benchmark_scenes() -> list[tuple[NDArray[np.uint8], NDArray[np.uint16]]]:
@@ -102,8 +121,13 @@ def _read(folder: str, name: str) -> NDArray[np.uint8]:
 
 
 def _read_labels(name: str) -> NDArray[np.uint16]:
+    with _packaged("labels", name) as path:
+        return _read_numbers(path)
+
+
+def _read_numbers(path: Path) -> NDArray[np.uint16]:
     import numpy as np
     from PIL import Image
 
-    with _packaged("labels", name) as path, Image.open(path) as image:
+    with Image.open(path) as image:
         return np.asarray(image, np.uint16)

@@ -4,6 +4,8 @@
     NAME_labels.png       one label per pixel, with a palette; 255 (65535) is unknown
     NAME_classes.json     names, colours and areas of the labels
     NAME_mask_dog.png     white where the class is; one file per class
+    NAME_coco.json        the same in COCO's form, run-length encoded
+    NAME_areas.csv        area, confidence and number of regions of each class
 
 Not here: drawing (`rendering`).
 """
@@ -11,14 +13,18 @@ Not here: drawing (`rendering`).
 from __future__ import annotations
 
 import io
+import json
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .coco import labels_to_coco
 from .errors import InputError
 from .options import OPACITY
 from .palette import UNKNOWN_COLOUR
+from .region_tables import count_regions, format_regions
 from .rendering import overlay_image
 from .store import write_atomic, write_json
 from .types import LabelMap
@@ -40,6 +46,7 @@ __all__ = [
     "write_result",
 ]
 
+LABELS_SUFFIX, CLASSES_SUFFIX = "_labels.png", "_classes.json"
 PALETTE_CLASSES = 255  # 8-bit label files keep the value 255 for unknown
 
 
@@ -139,8 +146,17 @@ def write_result(
     return [overlay, *write_labels(result, folder, name, index=index)]
 
 
-def write_labels(result: LabelMap, folder: Path, name: str, *, index: int = 0, masks: bool = True) -> list[Path]:
-    """Write labels, classes and, if asked, one mask per class; returns the paths in that order.
+def write_labels(
+    result: LabelMap,
+    folder: Path,
+    name: str,
+    *,
+    index: int = 0,
+    masks: bool = True,
+    coco: bool = False,
+    areas: bool = False,
+) -> list[Path]:
+    """Write labels, classes and, if asked, one mask per class, COCO's JSON and a table; the paths in that order.
 
     Raises:
         InputError: the folder cannot be written, or `name` is more than a name.
@@ -149,7 +165,7 @@ def write_labels(result: LabelMap, folder: Path, name: str, *, index: int = 0, m
     from PIL import Image
 
     _check_name(name)
-    written = [folder / f"{name}_labels.png", folder / f"{name}_classes.json"]
+    written = [folder / f"{name}{LABELS_SUFFIX}", folder / f"{name}{CLASSES_SUFFIX}"]
     write_atomic(written[0], png_bytes(label_image(result, index)))
     write_json(written[1], classes_to_json(result, index))
     labels = result.labels[index].cpu().numpy()
@@ -158,6 +174,20 @@ def write_labels(result: LabelMap, folder: Path, name: str, *, index: int = 0, m
         mask = Image.fromarray(np.where(labels == label, 255, 0).astype(np.uint8))
         written.append(folder / f"{_free_name(f'{name}_mask_{safe_name(class_name)}', taken)}.png")
         write_atomic(written[-1], png_bytes(mask))
+    return written + _write_more(result, folder, name, index, coco, areas)
+
+
+def _write_more(result: LabelMap, folder: Path, name: str, index: int, coco: bool, areas: bool) -> list[Path]:
+    written = []
+    if coco:
+        written.append(folder / f"{name}_coco.json")
+        document = labels_to_coco(result, index, f"{name}{LABELS_SUFFIX}")
+        write_atomic(written[-1], (json.dumps(document, ensure_ascii=True) + "\n").encode())
+    if areas:
+        one = replace(result, labels=result.labels[index, None], confidence=result.confidence[index, None])
+        table = format_regions(count_regions(one, range(len(result.names))), "csv")
+        written.append(folder / f"{name}_areas.csv")
+        write_atomic(written[-1], table.encode("utf-8"))
     return written
 
 

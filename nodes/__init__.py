@@ -2,7 +2,7 @@
 
 import llmseg
 
-from . import asking, encoding, expansion, interchange, maps, output, seeing, text
+from . import asking, encoding, expansion, interchange, maps, measuring, output, seeing, text
 from .search import SEARCH_ALIASES
 
 VERSION = "0.1.0"  # of the library these nodes were written for; a test holds it against llmseg's own
@@ -21,6 +21,7 @@ _NODES = {
     **output.NODES,
     **seeing.NODES,
     **interchange.NODES,
+    **measuring.NODES,
 }
 
 NODE_CLASS_MAPPINGS = {name: node for name, (node, _) in _NODES.items()}

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmseg.encoder import Encoder
-from llmseg.examples import load_example, tell_limits
+from llmseg.examples import load_example, load_truth, tell_limits
 from llmseg.files import image_to_tensor
 from llmseg.options import ACTIVATION, ATTENTION, AUTO, DTYPE, LAYOUT, RESIZE, SCALES, SCENE, STRIDE, WINDOW
 from llmseg.patch_features import build_patch_features
 from llmseg.stored_features import features_key, pack_features, unpack_features
-from llmseg.types import PatchFeatures, TextBank
+from llmseg.types import LabelMap, PatchFeatures, TextBank
 
 from . import progress
 from .models import check_model, model_input, model_stamp, open_encoder
-from .sockets import ENCODER, PATCH_FEATURES, TEXT_BANK, choice, integer, socket, switch, to_image, to_images
+from .sockets import ENCODER, LABEL_MAP, PATCH_FEATURES, TEXT_BANK, choice, integer, socket, switch, to_image, to_images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,16 +31,17 @@ class LLMSegExampleImage:
 
     DESCRIPTION = "One of the packaged scenes, drawn in the world that the embedded model knows."
     CATEGORY = "llmseg"
-    RETURN_TYPES = ("IMAGE",)
-    OUTPUT_TOOLTIPS = ("The scene.",)
+    RETURN_TYPES = ("IMAGE", LABEL_MAP)
+    RETURN_NAMES = ("IMAGE", "truth")
+    OUTPUT_TOOLTIPS = ("The scene.", "What is where in it, exactly: to measure label maps against.")
     FUNCTION = "execute"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {"required": {"scene": choice(SCENE)}}
 
-    def execute(self, scene: str) -> tuple[Tensor]:
-        return (to_image(image_to_tensor(load_example(scene))),)
+    def execute(self, scene: str) -> tuple[Tensor, LabelMap]:
+        return to_image(image_to_tensor(load_example(scene))), load_truth(scene)
 
 
 class LLMSegLoadEncoder:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmseg.errors import InputError
 from llmseg.expansion import load_expansion, save_expansion
 from llmseg.expansion_edits import edit_expansion
 from llmseg.expansion_text import format_expansion
-from llmseg.store import content_hash
 from llmseg.types import Expansion
 
 from . import host
+from .inputs import allow_input, files_stamp, input_file
 from .sockets import EXPANSION, socket, text
 
 CATEGORY = "llmseg/text"
@@ -58,19 +57,14 @@ class LLMSegLoadExpansion:
 
     @classmethod
     def VALIDATE_INPUTS(cls, file: str | None) -> bool | str:
-        try:
-            return (
-                file is None or host.input_path(file).is_file() or f"no file {file!r}; expected it in the input folder."
-            )
-        except InputError as error:
-            return error.problem
+        return allow_input(file)
 
     @classmethod
     def IS_CHANGED(cls, file: str) -> str:
-        return content_hash(host.input_path(file, place="file").read_bytes())
+        return files_stamp((input_file(file),))
 
     def execute(self, file: str) -> tuple[Expansion, str]:
-        expansion = load_expansion(host.input_path(file, place="file"))
+        expansion = load_expansion(input_file(file))
         return expansion, format_expansion(expansion)
 
 

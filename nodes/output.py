@@ -66,7 +66,7 @@ class LLMSegClassMasks:
 class LLMSegSaveLabels:
     """Writes what other programs read."""
 
-    DESCRIPTION = "Writes a label PNG, a JSON with names, colours and areas, and one mask PNG per class."
+    DESCRIPTION = "Writes a label PNG, a JSON with names, colours and areas, and masks as PNG files or in COCO's form."
     CATEGORY = CATEGORY
     RETURN_TYPES = ()
     OUTPUT_NODE = True
@@ -79,19 +79,25 @@ class LLMSegSaveLabels:
                 "label_map": LABELS_IN,
                 "filename_prefix": text("llmseg/labels", "Start of the file names, sub-folders allowed."),
                 "masks": switch(True, "Whether each class is also written as a mask of its own."),
-            }
+            },
+            "optional": {
+                "coco": switch(False, "Whether the masks are also written as COCO's JSON, run-length encoded."),
+                "areas": switch(False, "Whether area, confidence and regions of each class are also written as CSV."),
+            },
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, filename_prefix: str | None) -> bool | str:
         return host.allow_prefix(filename_prefix)
 
-    def execute(self, label_map: LabelMap, filename_prefix: str, masks: bool) -> dict[str, Any]:
+    def execute(
+        self, label_map: LabelMap, filename_prefix: str, masks: bool, coco: bool = False, areas: bool = False
+    ) -> dict[str, Any]:
         target = host.save_target(filename_prefix, width=label_map.labels.shape[2], height=label_map.labels.shape[1])
         written = []
         for index in range(len(label_map.labels)):
             name = target.filename(index, "").rstrip("_")
-            written += write_labels(label_map, target.folder, name, index=index, masks=masks)
+            written += write_labels(label_map, target.folder, name, index=index, masks=masks, coco=coco, areas=areas)
         place = {"subfolder": target.subfolder, "type": target.kind}
         return {"ui": {"files": [{"filename": path.name, **place} for path in written]}}
 

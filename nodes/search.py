@@ -38,5 +38,7 @@ SEARCH_ALIASES: dict[str, tuple[str, ...]] = {
     "LLMSegTable": ("statistics", "areas", "csv", "json report", "count regions"),
     "LLMSegOverlay": ("colour map", "color map", "legend", "visualize segmentation", "contours", "preview mask"),
     "LLMSegExplain": ("which phrase won", "explanation", "attribution", "debug segmentation"),
-    "LLMSegSaveLabels": ("export masks", "write labels", "indexed png", "dataset", "annotations"),
+    "LLMSegSaveLabels": ("export masks", "write labels", "indexed png", "dataset", "annotations", "coco rle"),
+    "LLMSegLoadLabels": ("ground truth", "read labels", "indexed png", "import masks", "annotations"),
+    "LLMSegEvaluate": ("miou", "iou", "metrics", "accuracy", "confusion", "benchmark"),
 }  # fmt: skip

@@ -47,7 +47,7 @@ def call(node: str, *inputs: Any, **named: Any) -> Any:
 
 def scenes(*names: str) -> torch.Tensor:
     """Packaged scenes as a batch, a part of each that holds drawings. IMAGE"""
-    return torch.cat([call("LLMSegExampleImage", name) for name in names])[:, 56:184, 16:160]
+    return torch.cat([call("LLMSegExampleImage", name)[0] for name in names])[:, 56:184, 16:160]
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_4_a_broken_dependency_does_not_take_the_pack_down(tmp_path: Path) -> No
         spec.loader.exec_module(pack)
         nodes = pack.NODE_CLASS_MAPPINGS
         assert all(node.INPUT_TYPES() for node in nodes.values())
-        (image,) = nodes["LLMSegExampleImage"]().execute("park")
+        image, _ = nodes["LLMSegExampleImage"]().execute("park")
         result = nodes["LLMSegSegment"]().execute(image[:, 96:192, 64:160], "dog, sky, grass", "embedded", "auto", "auto", 0.0, 0.0)[0]
         print(len(nodes), result.area()["grass"] > 0.2)
     """

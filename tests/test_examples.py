@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from llmseg import examples
 from llmseg.encoder import load_encoder
 from llmseg.errors import UnknownNameError
-from llmseg.examples import benchmark_scenes, load_example, tell_limits, world_classes
+from llmseg.examples import benchmark_scenes, load_example, load_truth, tell_limits, world_classes
 from llmseg.files import image_to_tensor
 from llmseg.library import library_classes
 from llmseg.options import SCENE
+
+ROOT = Path(examples.__file__).parent / "data" / "world" / "examples"
 
 
 @pytest.mark.parametrize("name", SCENE.names)
@@ -35,6 +39,18 @@ def test_unknown_scene() -> None:
         load_example("parc")
     text = f"scene: unknown name 'parc'; expected one of {', '.join(SCENE.names)}. Did you mean 'park'?"
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("name", SCENE.names)
+def test_truth_of_a_scene(name: str) -> None:
+    truth, classes = load_truth(name), world_classes()
+    assert truth.labels.shape[1:] == load_example(name).shape[:2]
+    assert (truth.labels >= 0).all()
+    assert set(truth.names) <= set(classes.coarse)
+    with Image.open(ROOT / f"{name}_labels.png") as image:
+        drawn = np.asarray(image)
+    coarse = [[classes.coarse[label] for label in row] for row in drawn.tolist()]
+    assert [[truth.names[label] for label in row] for row in truth.labels[0].tolist()] == coarse
 
 
 def test_benchmark_has_exact_labels() -> None:

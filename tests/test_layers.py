@@ -19,8 +19,8 @@ ORDER = [
     "checkpoint", "weights", "encoder", "text_cache", "text_bank", "affinity", "patch_features", "stored_features",
     "phrases", "sampling", "score_rows", "scores", "class_maps", "crf", "painting", "modes", "assembly", "bilateral",
     "refinement", "palette", "labels", "components", "regions", "exchange", "region_tables", "fonts", "legends", "rendering",
-    "explaining", "files", "hovering", "examples", "pipeline",
-    "graph", "evaluation", "reporting", "serving", "batch", "commands", "expand", "arguments", "run",
+    "explaining", "coco", "files", "label_files", "hovering", "examples", "pipeline",
+    "graph", "evaluation", "boundaries", "comparison", "reporting", "serving", "batch", "commands", "expand", "arguments", "run",
 ]  # fmt: skip
 
 

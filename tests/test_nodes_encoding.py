@@ -22,7 +22,8 @@ MODELS: Any = import_nodes("models")
 
 @pytest.mark.parametrize("scene", SCENE.names)
 def test_example_image_is_an_image(scene: str) -> None:
-    (image,) = ENCODING.LLMSegExampleImage().execute(scene)
+    image, truth = ENCODING.LLMSegExampleImage().execute(scene)
+    assert truth.labels.shape == image.shape[:3]
     assert image.dtype == torch.float32
     assert image.shape == (1, 192, 256, 3)
     assert torch.equal((image[0] * 255).round().to(torch.uint8), torch.tensor(load_example(scene)))

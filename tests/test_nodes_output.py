@@ -65,7 +65,7 @@ def test_save_labels_numbers_its_files(labels: LabelMap, host: Any, tmp_path: Pa
 
 
 def test_segment_does_everything_and_takes_own_subclasses() -> None:
-    (image,) = import_nodes("encoding").LLMSegExampleImage().execute("park")
+    image, _ = import_nodes("encoding").LLMSegExampleImage().execute("park")
     names = "dog, ball, grass, sky"
     run = OUTPUT.LLMSegSegment().execute
     full, overlay, table = run(image, names, "embedded", "auto", "auto", 0.0, 0.0)
@@ -80,7 +80,7 @@ def test_segment_does_everything_and_takes_own_subclasses() -> None:
 
 
 def test_segment_reads_own_subclasses_as_expand_does() -> None:
-    (image,) = import_nodes("encoding").LLMSegExampleImage().execute("park")
+    image, _ = import_nodes("encoding").LLMSegExampleImage().execute("park")
     with pytest.raises(InputError) as error:
         OUTPUT.LLMSegSegment().execute(image, "dog, sky", "embedded", "off", "auto", 0.0, 0.0, "poodle, beagle")
     assert str(error.value) == (

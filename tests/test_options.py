@@ -115,6 +115,12 @@ def table_table() -> Collection[str]:
     return TABLES
 
 
+def measures_table() -> Collection[str]:
+    from llmseg.comparison import MEASURE_TABLES
+
+    return MEASURE_TABLES
+
+
 # A new `Choice` must be entered here. Those without a table: yes and no, the gate, the background, the network, and the names of models.
 IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "ATTENTION": attention_table,
@@ -134,6 +140,7 @@ IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "MASKS": masks_table,
     "BBOX_LAYOUT": bbox_table,
     "TABLE": table_table,
+    "MEASURES": measures_table,
     "NETWORK": lambda: ("online", "offline", "frozen"),
     "INCLUDE_NAMES": lambda: ("yes", "no"),
     "MODEL": lambda: options.MODEL.names,

@@ -97,6 +97,22 @@ def test_edits_move_what_is_on_the_table(tmp_path: Path) -> None:
         assert (after.mask(now)[0].numpy() & there).sum() > 0.8 * there.sum(), fine
 
 
+def test_evaluation_measures_what_subclasses_change(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What the note of the workflow tells."""
+    assert main([str(WORKFLOWS / "evaluation.json"), "--output", str(tmp_path)]) == 0
+    tables = capsys.readouterr().out.split("mean IoU")[1:]
+    assert len(tables) == 2
+    recalls = []
+    for table in tables:
+        rows = [line.split() for line in table.splitlines() if line.count("%") >= 4]
+        recalls.append({row[-1]: float(row[-2].rstrip("%")) for row in rows})
+    names, both = recalls
+    assert names["bird"] < 10 < 90 < both["bird"]
+    assert 75 < names["aircraft"] < 85 < 95 < both["aircraft"]
+    folder = tmp_path / "evaluation"
+    assert {path.name for path in folder.iterdir()} == {"1_names_only_00001_.png", "2_subclasses_00001_.png"}
+
+
 def test_a_class_is_replaced_where_it_is_and_nowhere_else(tmp_path: Path) -> None:
     assert main([str(WORKFLOWS / "replace_class.json"), "--output", str(tmp_path)]) == 0
     sky, car, mask = (

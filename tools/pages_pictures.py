@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from llmseg.palette import PAPER
+from llmseg.rendering import draw_overlay
 from llmseg.store import write_atomic
 
 from .pages_bench import Bench, image_of
@@ -116,6 +117,16 @@ def boxes(bench: Bench) -> list[Image.Image]:
     return [_boxes(bench.scene(), sides)]
 
 
+def evaluate(bench: Bench) -> list[Image.Image]:
+    """What is found by class names alone; the mistakes."""
+    names = {"ClassNames__text": "bird, building, aircraft, tree, night, grass", "ExampleImage__scene": "night"}
+    names["Assemble__mode"] = "off"
+    more = {"label_map": ["Label", 0], "truth": ["ExampleImage", 1], "format": "text"}
+    mistakes = bench.value("Evaluate", 2, more=more, **names)
+    found, scene = bench.overlay(**names), bench.scene(ExampleImage__scene="night")
+    return [found, Image.fromarray(draw_overlay(np.asarray(scene), mistakes.labels[0].numpy(), mistakes.palette))]
+
+
 def overlay(bench: Bench) -> list[Image.Image]:
     """With a legend."""
     return [bench.overlay(Overlay__legend=True)]
@@ -149,6 +160,7 @@ PICTURES_OF: dict[str, Callable[[Bench], list[Image.Image]]] = {
     "to_segs": to_segs,
     "boxes": boxes,
     "overlay": overlay,
+    "evaluate": evaluate,
     "explain": explain,
     "segment": segment,
 }

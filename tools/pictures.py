@@ -37,6 +37,7 @@ THUMBNAILS = {
     "edit_expansion": ("edit_expansion/before", "edit_expansion/after"),
     "replace_class": ("replace_class/sky",),
     "batch_of_images": ("batch_of_images/overlay", "batch_of_images/bird_00003"),
+    "evaluation": ("evaluation/1_names_only", "evaluation/2_subclasses"),
     "published_order": ("published/overlay",),
     "llm_expansion": ("llm_expansion/overlay",),
 }

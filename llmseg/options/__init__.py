@@ -32,7 +32,19 @@ from .engine import (
 from .expanding import COUNT, KIND, LIBRARY, NETWORK, PROFILE, REFRESH, SENTENCES
 from .kinds import AUTO, AUTO_NUMBER, CUSTOM, Choice, Number
 from .models import ACTIVATION, DTYPE, MODEL
-from .results import BBOX_LAYOUT, CONTOUR, CROP_FACTOR, MASKS, OPACITY, REGION, REGION_AREA, REGION_COUNT, SCENE, TABLE
+from .results import (
+    BBOX_LAYOUT,
+    CONTOUR,
+    CROP_FACTOR,
+    MASKS,
+    MEASURES,
+    OPACITY,
+    REGION,
+    REGION_AREA,
+    REGION_COUNT,
+    SCENE,
+    TABLE,
+)
 
 __all__ = [
     "ACTIVATION",
@@ -52,6 +64,7 @@ __all__ = [
     "LAYOUT",
     "LIBRARY",
     "MASKS",
+    "MEASURES",
     "MIN_AREA",
     "MODE",
     "MODEL",

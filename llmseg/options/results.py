@@ -12,6 +12,7 @@ __all__ = [
     "CONTOUR",
     "CROP_FACTOR",
     "MASKS",
+    "MEASURES",
     "OPACITY",
     "REGION",
     "REGION_AREA",
@@ -67,6 +68,17 @@ TABLE = Choice(
     default="text",
     tooltip="How the table is written.",
 )
+MEASURES = Choice(
+    table(
+        text="means, then the classes that are there, largest first, in columns",
+        csv="every class of the truth, for spreadsheets",
+        json="the same for programs",
+        markdown="the same as a table for notes and papers",
+    ),
+    default="text",
+    tooltip="How the measures are written.",
+)
+
 REGION_AREA = Number(0.001, 0, 1, 0.0005, "Regions covering less than this share of their image are left out.")
 REGION_COUNT = Number(100, 1, 1000, 1, "Most regions of an image; the largest are kept.")
 CROP_FACTOR = Number(3.0, 1, 100, 0.1, "Sides of the crop around a region over those of its box; 1 cuts tightly.")

@@ -1,0 +1,77 @@
+"""Boundary IoU: how well the outlines of classes agree, whatever the classes' size.
+
+Of each class only the pixels within a narrow band along its outline are compared. IoU of whole masks hardly moves
+when the outline of something large is wrong; this one does.
+
+Not here: IoU of whole masks (`evaluation`).
+Source: Cheng et al., "Boundary IoU", CVPR 2021 (arXiv:2103.16562): a band of 2 % of the diagonal, inside the mask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .errors import InputError
+from .types import UNKNOWN
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["band_width", "boundary_iou", "count_boundaries", "inner_band"]
+
+SHARE_OF_DIAGONAL = 0.02
+
+
+def band_width(size: Sequence[int]) -> int:
+    """Pixels from the outline that count, at least one, for a picture of (H, W) pixels."""
+    return max(1, round(SHARE_OF_DIAGONAL * math.hypot(*size)))
+
+
+def inner_band(masks: Tensor, width: int) -> Tensor:
+    """Pixels of a mask that are fewer than `width` + 1 steps from its outside or the picture's border. bool [N,H,W]
+
+    A step goes to any of the eight neighbours, so what remains inside is what a square does not leave.
+    """
+    from torch.nn.functional import max_pool2d, pad
+
+    outside = pad((~masks).float()[:, None], (width,) * 4, value=1.0)
+    side = 2 * width + 1
+    near = max_pool2d(max_pool2d(outside, (side, 1), 1), (1, side), 1)[:, 0]
+    return masks & (near > 0)
+
+
+def count_boundaries(
+    predicted: Tensor, truth: Tensor, classes: int, ignore: int | None = UNKNOWN, width: int | None = None
+) -> Tensor:
+    """Pixels in both bands and in either one, class by class; counts of several images add up. int64 [C,2]
+
+    Args:
+        predicted: labels, below 0 unknown. int64 [H,W]
+        truth: the same shape.
+        classes: C.
+        ignore: true label whose pixels are not counted; an outline towards them is none.
+        width: of the band in pixels; 2 % of the diagonal by default.
+
+    Raises:
+        InputError: shapes differ.
+    """
+    import torch
+
+    if predicted.shape != truth.shape or truth.ndim != 2:
+        raise InputError(f"shape {list(predicted.shape)}; expected [H,W] {list(truth.shape)}.", place="predicted")
+    width = band_width(truth.shape) if width is None else width
+    ignored = torch.zeros_like(truth, dtype=torch.bool) if ignore is None else truth == ignore
+    counts = torch.zeros(classes, 2, dtype=torch.int64)
+    for label in range(classes):
+        masks = torch.stack((predicted == label, truth == label))
+        if masks.any():
+            guess, true = inner_band(masks | ignored, width) & ~ignored
+            counts[label] = torch.stack(((guess & true).sum(), (guess | true).sum())).cpu()
+    return counts
+
+
+def boundary_iou(counts: Tensor) -> Tensor:
+    """IoU of the bands of each class, 0..1; NaN for a class that is nowhere. [C,2] -> [C]"""
+    return counts[:, 0].double() / counts[:, 1].double()
