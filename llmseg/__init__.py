@@ -46,6 +46,9 @@ _HOMES = {
     "read_image": "files",
     "write_labels": "files",
     "write_result": "files",
+    "read_labels": "label_files",
+    "compare_labels": "comparison",
+    "format_comparison": "comparison",
     "SegmentOptions": "pipeline",
     "segment": "pipeline",
 }

@@ -312,3 +312,12 @@ def test_javascript_tells_letters_apart_as_python_does(page: Any, pack_name: str
         theirs.setdefault(answer, set()).add(letter)
         ours.setdefault(clean_phrase(letter).casefold(), set()).add(letter)
     assert sorted(map(sorted, theirs.values())) == sorted(map(sorted, ours.values()))
+
+
+def test_the_scripts_speak_the_language_of_the_page(page: Any, pack_name: str) -> None:
+    speak = """async ([address, codes]) => {
+      const { setLanguage, say } = await import(address);
+      return codes.map(code => { setLanguage(code); return say("{0} of {1}", 2, 5); });
+    }"""
+    answers = page.evaluate(speak, [f"/extensions/{pack_name}/words.js", ["zh", "zh-CN", "de", "en", None]])
+    assert answers == ["第 2 张，共 5 张"] * 2 + ["2 of 5"] * 3

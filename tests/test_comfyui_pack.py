@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from conftest import import_nodes
 from PIL import Image
+from websockets.sync.client import connect
 
 from benchmarks.comfyui import ComfyServer, comfyui_server
 from llmseg.run import main
+from tools import schemas
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / "workflows" / "api").glob("*.json"))
@@ -64,6 +66,45 @@ def test_every_node_is_registered_and_described(server: ComfyServer) -> None:
     info = server.fetch("/object_info")
     for name in import_nodes().NODE_CLASS_MAPPINGS:
         assert info[name]["description"], name
+
+
+def test_the_server_tells_of_every_node_what_the_snapshot_holds(server: ComfyServer) -> None:
+    info = server.fetch("/object_info")
+    for name, stored in schemas.read_snapshot().items():
+        assert schemas.describe_node(info[name]) == stored, name
+
+
+def test_another_class_name_runs_again_only_what_depends_on_it(server: ComfyServer) -> None:
+    """As the server itself tells it over its websocket."""
+    prompt = read_json(ROOT / "workflows" / "api" / "quickstart.json")
+    by_class = {record["class_type"]: record["inputs"] for record in prompt.values()}
+    for saver in ("SaveImage", "LLMSegSaveLabels"):
+        by_class[saver]["filename_prefix"] = "events/x"
+    _executed(server, prompt)
+    every = set(by_class)
+    by_class["LLMSegClassNames"]["text"] = "poodle, grass, sky"
+    assert _executed(server, prompt) == every - {"LLMSegExampleImage", "LLMSegLoadEncoder", "LLMSegEncodeImage"}
+    by_class["LLMSegLabel"]["threshold"] = 0.3
+    assert _executed(server, prompt) == {"LLMSegLabel", "LLMSegOverlay", "SaveImage", "LLMSegSaveLabels"}
+    assert _executed(server, prompt) == set()
+
+
+def _executed(server: ComfyServer, prompt: dict[str, Any]) -> set[str]:
+    """Classes of the nodes that ran, from the events of one run."""
+    ran: set[str] = set()
+    with connect(f"ws://127.0.0.1:{server.port}/ws?clientId=watcher", max_size=None) as link:
+        prompt_id = server.fetch("/prompt", {"prompt": prompt, "client_id": "watcher"})["prompt_id"]
+        while True:
+            text = link.recv(timeout=120)
+            message = json.loads(text) if isinstance(text, str) else {"type": "picture"}
+            data = message.get("data", {})
+            if data.get("prompt_id") != prompt_id:
+                continue
+            assert message["type"] != "execution_error", data
+            if message["type"] == "executing" and data["node"] is not None:
+                ran.add(prompt[data["node"]]["class_type"])
+            if message["type"] == "execution_success":
+                return ran
 
 
 def test_the_server_refuses_an_escape(server: ComfyServer) -> None:

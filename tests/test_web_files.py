@@ -14,6 +14,7 @@ from tools import web_presets
 
 WEB = Path(__file__).parent.parent / "web"
 SCRIPTS = sorted(WEB.glob("*.js"))
+SENTENCE = re.compile(r'(?:^|\? |: )"([^"]+)"')  # of a call, or of its two alternatives
 
 
 def test_presets_are_the_shipped_libraries() -> None:
@@ -43,3 +44,18 @@ def test_scripts_name_nodes_that_exist() -> None:
     named = set(re.findall(r"LLMSeg[A-Z]\w+", (WEB / "llmseg.js").read_text(encoding="utf-8")))
     assert named
     assert named <= set(import_nodes().NODE_CLASS_MAPPINGS)
+
+
+def test_every_sentence_of_the_scripts_is_translated_and_no_other() -> None:
+    sources = {path.name: path.read_text(encoding="utf-8") for path in SCRIPTS}
+    table = sources.pop("words.js").split("const CHINESE = {")[1].split("};")[0]
+    translated = {key or word for key, word in re.findall(r'^  (?:"([^"]+)"|(\w+)):', table, re.M)}
+    said = {
+        sentence
+        for source in sources.values()
+        for call in re.split(r"\bsay\(", source)[1:]
+        for sentence in SENTENCE.findall(call.splitlines()[0])
+    }
+    assert said | {"unknown"} == translated
+    for english, chinese in re.findall(r'^  "([^"]+)": "([^"]+)"', table, re.M):
+        assert sorted(re.findall(r"\{\d\}", english)) == sorted(re.findall(r"\{\d\}", chinese)), english

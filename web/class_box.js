@@ -3,6 +3,7 @@
    Not here: the rules (names.js), nodes and the host (llmseg.js). */
 
 import { parseNames } from "./names.js";
+import { say } from "./words.js";
 
 const LOOK_AGAIN = 400; // milliseconds; what was typed is noticed at once, what a program wrote a little later
 const STYLE = `
@@ -23,8 +24,8 @@ export class ClassBox {
     this.element.className = "llmseg-names";
     this.select = this.element.appendChild(document.createElement("select"));
     this.status = this.element.appendChild(document.createElement("output"));
-    this.select.title = "Replaces the names in the box by those of a ready list, to be edited.";
-    this.select.append(new Option("insert list…", ""));
+    this.select.title = say("Replaces the names in the box by those of a ready list, to be edited.");
+    this.select.append(new Option(say("insert list…"), ""));
     for (const { name, about } of presets) this.select.append(Object.assign(new Option(name, name), { title: about }));
     this.select.hidden = !presets.length;
     this.select.addEventListener("change", () => {
@@ -54,11 +55,11 @@ export class ClassBox {
 }
 
 function judge(text, preset, linked) {
-  if (preset) return { problem: false, sentence: `The list ${preset} is used, not this text.` };
+  if (preset) return { problem: false, sentence: say("The list {0} is used, not this text.", preset) };
   if (linked) return { problem: false, sentence: "" };
   const { classes, problems } = parseNames(text);
   if (problems.length) return { problem: true, sentence: problems.join("; ") };
-  return { problem: false, sentence: `${classes.length} ${classes.length === 1 ? "class" : "classes"}` };
+  return { problem: false, sentence: classes.length === 1 ? say("1 class") : say("{0} classes", classes.length) };
 }
 
 function addStyle() {

@@ -5,6 +5,7 @@
 
 import { ClassBox } from "./class_box.js";
 import { Viewer } from "./viewer.js";
+import { setLanguage } from "./words.js";
 
 const VIEWED = new Set(["LLMSegOverlay", "LLMSegExplain", "LLMSegSegment"]);
 const NAME_BOXES = { LLMSegClassNames: "text", LLMSegSegment: "class_names" }; // node -> its box of class names
@@ -160,6 +161,7 @@ function extension(app, api) {
 async function register() {
   const { app } = await import("../../scripts/app.js").catch(() => window);
   const { api } = await import("../../scripts/api.js").catch(() => ({}));
+  attempt(() => setLanguage(app?.ui?.settings?.getSettingValue?.("Comfy.Locale") ?? navigator.language));
   attempt(() => app?.registerExtension?.(extension(app, api)));
 }
 

@@ -2,6 +2,8 @@
 
    Not here: how it is shown (class_box.js). A test runs both over one table of cases. */
 
+import { say } from "./words.js";
+
 const CLASS_LIMIT = 10_000;
 const NAME_LIMIT = 100; // characters
 
@@ -34,7 +36,7 @@ export function parseNames(text) {
     if (wordings.length) classes.push(readClass(wordings));
   }
   const collisions = findCollisions(classes);
-  return { classes, collisions, problems: [...findLimits(classes), ...collisions.map((name) => `“${name}” stands twice`)] };
+  return { classes, collisions, problems: [...findLimits(classes), ...collisions.map((name) => say("“{0}” stands twice", name))] };
 }
 
 function readClass(wordings) {
@@ -56,11 +58,11 @@ function findCollisions(classes) {
 
 function findLimits(classes) {
   const problems = [];
-  if (!classes.length) problems.push("no class name yet");
-  if (classes.length > CLASS_LIMIT) problems.push(`${classes.length} classes; at most ${CLASS_LIMIT} can be told apart`);
+  if (!classes.length) problems.push(say("no class name yet"));
+  if (classes.length > CLASS_LIMIT) problems.push(say("{0} classes; at most {1} can be told apart", classes.length, CLASS_LIMIT));
   for (const wording of classes.flatMap((entry) => [entry.name, entry.sense, ...entry.aliases])) {
     const length = Array.from(wording).length;
-    if (length > NAME_LIMIT) problems.push(`“${wording.slice(0, 20)}…” has ${length} characters; at most ${NAME_LIMIT} are read`);
+    if (length > NAME_LIMIT) problems.push(say("“{0}…” has {1} characters; at most {2} are read", wording.slice(0, 20), length, NAME_LIMIT));
   }
   return problems;
 }

@@ -3,6 +3,9 @@
    Works on what llmseg/hovering.py writes: a preview, a map of numbered cells and a table.
    Not here: nodes and the host (llmseg.js). */
 
+import { say } from "./words.js";
+
+const UNKNOWN = "unknown"; // what hovering.py calls pixels of no class
 const LEGEND_ROWS = 200; // more are counted
 const DIMMED = 190; // of 255: how dark everything else becomes
 const STYLE = `
@@ -120,21 +123,21 @@ export class Viewer {
     this.sheet.draw(this.canvas, row < 0 ? null : row);
     this.legend.classList.toggle("llmseg-isolating", row >= 0);
     this.legend.replaceChildren(...this.sheet.rows.slice(0, LEGEND_ROWS).map((entry, index) => this.entry(entry, index, index === row)));
-    if (this.sheet.rows.length > LEGEND_ROWS) make("span", "", this.legend).textContent = `and ${this.sheet.rows.length - LEGEND_ROWS} more`;
+    if (this.sheet.rows.length > LEGEND_ROWS) make("span", "", this.legend).textContent = say("and {0} more", this.sheet.rows.length - LEGEND_ROWS);
     this.pager.hidden = this.sheets.length < 2;
     this.pager.replaceChildren(
-      this.button("‹", "the image before", () => this.turn(this.page - 1)),
-      document.createTextNode(`${this.page + 1} of ${this.sheets.length}`),
-      this.button("›", "the next image", () => this.turn(this.page + 1)),
+      this.button("‹", say("the image before"), () => this.turn(this.page - 1)),
+      document.createTextNode(say("{0} of {1}", this.page + 1, this.sheets.length)),
+      this.button("›", say("the next image"), () => this.turn(this.page + 1)),
     );
   }
 
   /** A line of the legend. */
   entry({ name, colour, share }, index, pressed) {
-    const button = this.button("", pressed ? "click: show all again" : "click: show this one alone", () => this.isolate(index));
+    const button = this.button("", say(pressed ? "click: show all again" : "click: show this one alone"), () => this.isolate(index));
     button.setAttribute("aria-pressed", String(pressed));
     make("i", "", button).style.background = `rgb(${colour.map(Number).join(" ")})`;
-    make("span", "", button).textContent = name;
+    make("span", "", button).textContent = name === UNKNOWN ? say(UNKNOWN) : name;
     make("em", "", button).textContent = `${(100 * share).toFixed(1)}%`;
     return button;
   }
@@ -167,9 +170,9 @@ export class Viewer {
     const found = this.under(event);
     this.tip.hidden = !found;
     if (!found) return;
-    make("b", "", this.tip.replaceChildren() ?? this.tip).textContent = found.name;
-    this.tip.append(found.name === "unknown" ? "" : `  ${Math.round(100 * found.confidence)}% sure`);
-    if (found.phrase) make("small", "", this.tip).textContent = `won by “${found.phrase}”`;
+    make("b", "", this.tip.replaceChildren() ?? this.tip).textContent = found.name === UNKNOWN ? say(UNKNOWN) : found.name;
+    this.tip.append(found.name === UNKNOWN ? "" : `  ${say("{0}% sure", Math.round(100 * found.confidence))}`);
+    if (found.phrase) make("small", "", this.tip).textContent = say("won by “{0}”", found.phrase);
     this.placeTip(event);
   }
 
