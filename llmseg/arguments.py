@@ -20,7 +20,7 @@ examples:
   python -m llmseg.run workflows/quickstart.json
   python -m llmseg.run workflow.json --set "Class Names.text=dog, grass" --output out
   python -m llmseg.run picture.png --check
-  python -m llmseg.run workflow.json --images photos --output out
+  python -m llmseg.run workflow.json --images photos --output out --resume
   python -m llmseg.run workflow.json --server http://127.0.0.1:8188
 
 exit codes: 0 done, 1 a node failed, 2 invalid and nothing executed, 3 partly done, 130 interrupted
@@ -45,6 +45,8 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.bind and not options.images:
         parser.error("--bind names the node that --images fills; expected --images too")
+    if options.resume and not options.images:
+        parser.error("--resume goes on with a batch of images; expected --images too")
     if options.server and (options.check or options.images):
         parser.error("--server does not go with --check or --images; expected one of them")
     return options
@@ -64,8 +66,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="run once per image: files, folders, patterns; the node that loads the image gets it",
+        help="run once per image: files, folders, patterns; the results of each get a folder of its own name",
     )
+    add("--resume", action="store_true", help="leave out images that are done, by the manifest in the output folder")
     add("--bind", default="", metavar="NODE", help="the node that --images fills, if several load one")
     add("--from", dest="prefer", choices=("prompt", "workflow"), default="", help="which form, if a file holds both")
     add(

@@ -6,6 +6,7 @@ Not here: running (`run`).
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,25 @@ from .errors import InputError
 from .graph import NodeDefinition, find_node
 from .graph.shapes import is_link
 
-__all__ = ["ImageSlot", "find_image_slot", "list_images"]
+__all__ = ["BatchImage", "ImageSlot", "find_image_slot", "list_images"]
 
 EXTENSIONS = (".apng", ".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PLACE = "--images"
 LOADER, LOADER_INPUT = "LoadImage", "image"
+
+
+@dataclass(frozen=True)
+class BatchImage:
+    """One image of a batch.
+
+    Args:
+        path: in full.
+        place: folder of its results, as seen from the output folder: its sub-folders below what the person named, and
+            its name.
+    """
+
+    path: Path
+    place: Path
 
 
 @dataclass(frozen=True)
@@ -49,8 +64,8 @@ class ImageSlot:
         return {**prompt, self.node_id: {**changed, "class_type": LOADER} if self.swapped else changed}
 
 
-def list_images(names: Sequence[str]) -> list[Path]:
-    """The image files that a person means, in full and in order, each once.
+def list_images(names: Sequence[str]) -> list[BatchImage]:
+    """The image files that a person means, in order, each once.
 
     Args:
         names: files, folders (with their sub-folders) and patterns with ``*``, ``?`` or ``**``.
@@ -58,19 +73,48 @@ def list_images(names: Sequence[str]) -> list[Path]:
     Raises:
         InputError: a name without any image behind it.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}  # path in full -> as seen from what was named
     for name in names:
         path = Path(name)
         if path.is_file():
-            listed = [path]
+            listed = {path: Path(path.name)}
         elif path.is_dir():
-            listed = sorted(_images_in(path))
+            listed = {one: one.relative_to(path) for one in sorted(_images_in(path))}
         else:
-            listed = sorted(Path(one) for one in glob.glob(name, recursive=True) if _is_image(Path(one)))  # noqa: PTH207
+            fixed = _fixed_part(name)
+            matches = sorted(Path(one) for one in glob.glob(name, recursive=True) if _is_image(Path(one)))  # noqa: PTH207
+            listed = {one: one.relative_to(fixed) for one in matches}
         if not listed:
             raise InputError(f"no image at {name!r}; expected a file, a folder or a pattern.", place=PLACE)
-        found.update(dict.fromkeys(one.resolve() for one in listed))
-    return list(found)
+        for one, seen in listed.items():
+            found.setdefault(one.resolve(), seen)
+    return [BatchImage(*each) for each in zip(found, _distinct_places(list(found.values())), strict=True)]
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The folders of a pattern before the first that is one."""
+    parts = Path(pattern).parts
+    fixed = next(number for number, part in enumerate([*parts, "*"]) if glob.has_magic(part))
+    return Path(*parts[: min(fixed, len(parts) - 1)])
+
+
+def _distinct_places(seen: Sequence[Path]) -> list[Path]:
+    """A folder for each image: its name without the suffix, with it where two would share one."""
+
+    def folded(path: Path) -> str:
+        return path.as_posix().casefold()  # "Dog" and "dog" are one folder on Windows
+
+    stems = Counter(folded(path.with_suffix("")) for path in seen)
+    whole = Counter(folded(path) for path in seen)
+    taken: Counter[str] = Counter()
+    places = []
+    for path in seen:
+        place = path.with_suffix("") if stems[folded(path.with_suffix(""))] == 1 else path
+        if whole[folded(path)] > 1:  # the same name below two folders that the person named
+            taken[folded(path)] += 1
+            place = path.with_name(f"{path.name}_{taken[folded(path)]}")
+        places.append(place)
+    return places
 
 
 def find_image_slot(prompt: Mapping[str, Any], definitions: Mapping[str, NodeDefinition], bind: str) -> ImageSlot:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,17 @@ class TextReporter:
             self._bar = tqdm(total=total, desc=printable(self._name), file=sys.stderr, leave=False, dynamic_ncols=True)
         self._bar.update(done - self._bar.n)
 
-    def image(self, path: Path, number: int, total: int) -> None:
-        """The next image of many."""
-        self._line(f"{number}/{total}  {path}")
+    def image(self, path: Path, number: int, total: int, seconds: float | None = None) -> None:
+        """The next image of many, and how long one took so far."""
+        pace = ""
+        if seconds is not None:
+            left = timedelta(seconds=round(seconds * (total - number + 1)))
+            pace = f"  ({1 / max(seconds, 1e-6):.1f} images/s, {left} left)"
+        self._line(f"{number}/{total}  {path}{pace}")
+
+    def skipped(self, count: int, total: int) -> None:
+        """Images that were done already."""
+        self._line(f"{count} of {total} images were done already")
 
     def warning(self, message: str) -> None:
         """Something worth knowing that stops nothing."""
@@ -129,9 +138,14 @@ class JsonReporter:
         """Steps of the running node."""
         self._write("progress", node=self._node, value=done, max=total)
 
-    def image(self, path: Path, number: int, total: int) -> None:
-        """The next image of many."""
-        self._write("image", path=str(path), number=number, total=total)
+    def image(self, path: Path, number: int, total: int, seconds: float | None = None) -> None:
+        """The next image of many, and how long one took so far."""
+        pace = None if seconds is None else round(seconds, 4)
+        self._write("image", path=str(path), number=number, total=total, seconds_per_image=pace)
+
+    def skipped(self, count: int, total: int) -> None:
+        """Images that were done already."""
+        self._write("skipped", count=count, total=total)
 
     def warning(self, message: str) -> None:
         """Something worth knowing that stops nothing."""

@@ -19,12 +19,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import __version__
 from .arguments import read_arguments
-from .batch import find_image_slot, list_images
+from .batch import BatchImage, ImageSlot, find_image_slot, list_images
+from .batch_runs import BatchRun, Outcome, hash_workflow, run_batch
 from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, use_utf8
 from .errors import InputError, LLMSegError, WorkflowError, located
 from .graph import (
@@ -132,11 +136,9 @@ class _Session:
             definitions = self._definitions()
             prompt = self._prompt(workflow, definitions)
             self.targets = [find_node(prompt, name, "--only") for name in options.only] or workflow.targets
-            if self.images:
-                slot = find_image_slot(prompt, definitions, options.bind)
-                return self._run_each(
-                    workflow, [(path, slot.fill(prompt, path, self.roots["input"])) for path in self.images]
-                )
+            slot = find_image_slot(prompt, definitions, options.bind) if self.images else None
+        if slot is not None:
+            return self._run_each(workflow, prompt, slot)
         return self._print(prompt) if options.print_prompt else self._run_one(workflow, prompt)
 
     # -- from the file to a prompt ----------------------------------------------------------------
@@ -175,35 +177,49 @@ class _Session:
         return validation
 
     def _run_one(self, workflow: Workflow, prompt: Prompt) -> int:
+        outcome = self._try(workflow, prompt)
+        if outcome.result is not None:
+            self.reporter.finished(outcome.result, self.roots)
+        return outcome.code
+
+    def _try(self, workflow: Workflow, prompt: Prompt) -> Outcome:
+        """Validate, and run unless that is all that was asked for."""
         validation = self._validate(workflow, prompt)
         if not validation.outputs or (self.options.check and validation.problems):
-            return INVALID
+            return Outcome(INVALID, error="; ".join(problem.message for problem in validation.problems))
         if self.options.check:
             self.reporter.checked(workflow.source, len(validation.prompt), len(validation.outputs))
-            return DONE
+            return Outcome(DONE)
         self.nodes.host.torch_device()  # a device that cannot be used is bad usage, found before anything runs
         pnginfo = {"workflow": workflow.editor} if workflow.editor is not None else None
         with redirect_stdout(sys.stderr):  # nodes may print; standard output is for results
             result = self.executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
-        self.reporter.finished(result, self.roots)
         for error in result.errors:
             self.reporter.failure(f"{workflow.source}, {error}")
             _show_traceback(self.options.debug, error)
-        if result.errors:
-            stopped = type(result.errors[0].__cause__).__name__ == STOPPED
-            return INTERRUPTED if stopped else FAILED
-        return PARTLY if validation.problems else DONE
+        if not result.errors:
+            return Outcome(PARTLY if validation.problems else DONE, result)
+        stopped = type(result.errors[0].__cause__).__name__ == STOPPED
+        return Outcome(INTERRUPTED if stopped else FAILED, result, str(result.errors[0]))
 
-    def _run_each(self, workflow: Workflow, prompts: list[tuple[Path, Prompt]]) -> int:
-        """Run once per image; one that fails does not stop the others."""
-        codes: list[int] = []
-        for path, prompt in prompts:
-            self.reporter.image(path, len(codes) + 1, len(prompts))
-            codes.append(self._print(prompt) if self.options.print_prompt else self._run_one(workflow, prompt))
-        bad = [path for (path, _), code in zip(prompts, codes, strict=True) if code != DONE]
-        if bad and len(prompts) > 1:
-            self.reporter.failure(f"{len(bad)} of {len(prompts)} images failed: {', '.join(map(str, bad))}")
-        return DONE if not bad else codes[0] if len(set(codes)) == 1 else PARTLY
+    def _run_each(self, workflow: Workflow, prompt: Prompt, slot: ImageSlot) -> int:
+        """Once per image."""
+        filled = {image.path: slot.fill(prompt, image.path, self.roots["input"]) for image in self.images}
+        if self.options.print_prompt or self.options.check:
+            look = self._print if self.options.print_prompt else partial(self._run_one, workflow)
+            return max([look(each) for each in filled.values()])
+
+        def run(image: BatchImage, folder: Path) -> Outcome:
+            host = self.nodes.host
+            before = host.use_headless(replace(host.headless(), output_folder=folder))
+            try:
+                return self._try(workflow, filled[image.path])
+            finally:
+                host.use_headless(before)
+
+        batch = BatchRun(self.roots["output"], hash_workflow(prompt, slot, __version__), self.options.resume)
+        with batch.opened():
+            return run_batch(batch, self.images, run, self.reporter, self.roots)
 
     def _run_there(self, workflow: Workflow) -> int:
         """Run on a server."""
@@ -250,7 +266,7 @@ class _Session:
                 on_progress=self.executor.progress,
                 workflow_folder=Path(options.workflow).parent if named else None,
                 network="frozen" if options.frozen else "offline" if options.offline else "",
-                trusted_files=frozenset([*_typed_files(options.set), *self.images]),
+                trusted_files=frozenset([*_typed_files(options.set), *(image.path for image in self.images)]),
             )
         )
 

@@ -27,13 +27,37 @@ def test_files_folders_and_patterns_each_once_and_in_full(tmp_path: Path) -> Non
         (tmp_path / name).write_bytes(b"")
     root = tmp_path.resolve()
     everything = [root / "a.JPG", root / "b.png", root / "sub" / "c.webp"]
-    assert list_images([str(tmp_path)]) == everything
-    assert list_images([str(tmp_path / "b.png"), str(tmp_path / "*.*")]) == [root / "b.png", root / "a.JPG"]
-    assert list_images([str(tmp_path / "**" / "*.webp")]) == everything[2:]
-    assert list_images([str(tmp_path / "notes.txt")]) == [root / "notes.txt"]  # named in full: the loader will judge
+
+    def paths(*names: str) -> list[Path]:
+        return [image.path for image in list_images([str(tmp_path / name) for name in names])]
+
+    assert paths(".") == everything
+    assert paths("b.png", "*.*") == [root / "b.png", root / "a.JPG"]
+    assert paths("**/*.webp") == everything[2:]
+    assert paths("notes.txt") == [root / "notes.txt"]  # named in full: the loader will judge
     for name in ("none.png", "*.gif"):
         with pytest.raises(InputError, match="no image at"):
             list_images([str(tmp_path / name)])
+
+
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        (["one"], ["a", "b", "sub/a", "sub/c"]),
+        (["one/sub"], ["a", "c"]),
+        (["one/b.jpg"], ["b"]),
+        (["one/**/*.png"], ["a", "sub/a", "sub/c"]),
+        (["*/b.*"], ["one/b", "two/b"]),
+        (["two"], ["B.JPG", "b.png"]),  # one name but for the suffix, on Windows
+        (["one/a.png", "one/sub/a.png", "one/a.png"], ["a.png_1", "a.png_2"]),
+    ],
+)
+def test_results_keep_sub_folders_and_names(names: list[str], places: list[str], tmp_path: Path) -> None:
+    for name in ("one/a.png", "one/b.jpg", "one/sub/a.png", "one/sub/c.png", "two/b.png", "two/B.JPG"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = list_images([str(tmp_path / name) for name in names])
+    assert [image.place.as_posix() for image in found] == places
 
 
 def test_the_only_loader_is_found_before_any_fixed_picture() -> None:

@@ -20,7 +20,7 @@ ORDER = [
     "phrases", "sampling", "score_rows", "scores", "class_maps", "crf", "painting", "modes", "assembly", "bilateral",
     "refinement", "palette", "labels", "components", "regions", "exchange", "region_tables", "fonts", "legends", "rendering",
     "explaining", "coco", "files", "label_files", "hovering", "examples", "pipeline",
-    "graph", "evaluation", "boundaries", "comparison", "reporting", "serving", "batch", "commands", "expand", "arguments", "run",
+    "graph", "evaluation", "boundaries", "comparison", "reporting", "serving", "batch", "manifest", "commands", "batch_runs", "expand", "arguments", "run",
 ]  # fmt: skip
 
 

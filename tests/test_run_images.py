@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conformance_workflows import SIZES, Command, call
+
+from llmseg.store import try_lock
 
 QUICKSTART = Path(__file__).parent.parent / "workflows" / "quickstart.json"
 EMPTY = call("EmptyImage", color=255, **SIZES)
@@ -37,8 +40,15 @@ def photos(command: Command) -> Path:
 
 
 def colors(command: Command) -> list[bytes]:
-    """The first pixel of every picture in the output folder."""
-    return [command.pixels(name)[1][:3] for name in command.files()]
+    """The first pixel of every picture that was written, in the order of the manifest."""
+    written = [file for record in records(command) for file in record["files"]]
+    assert sorted([*written, "manifest.jsonl"]) == command.files()
+    return [command.pixels(name)[1][:3] for name in written]
+
+
+def records(command: Command) -> list[dict[str, Any]]:
+    lines = (command.output / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +129,81 @@ def test_images_take_the_place_of_an_example(command: Command, photos: Path) -> 
     assert (loader["class_type"], loader["inputs"]) == ("LoadImage", {"image": image})
     outcome = command.run(*arguments)
     assert outcome.code == 0
-    assert command.pixels("quickstart/park_00001_labels.png")[0] == (4, 3)
+    assert command.pixels("a/quickstart/park_00001_labels.png")[0] == (4, 3)
     classes = {event["class_type"] for event in outcome.all("finished")}
     assert "LoadImage" in classes
     assert "LLMSegExampleImage" not in classes
+
+
+def test_results_lie_under_the_names_of_their_images_and_the_manifest_tells_of_each(
+    command: Command, photos: Path
+) -> None:
+    assert command.run(ONE_LOADER, "--images", str(photos)).code == 0
+    assert command.files() == ["a/x_00001_.png", "b/x_00001_.png", "manifest.jsonl", "more/c/x_00001_.png"]
+    told = records(command)
+    assert [record["image"] for record in told] == [
+        str(photos.resolve() / name) for name in ("a.png", "b.png", "more/c.png")
+    ]
+    assert [record["files"] for record in told] == [["a/x_00001_.png"], ["b/x_00001_.png"], ["more/c/x_00001_.png"]]
+    assert {record["status"] for record in told} == {"done"}
+    assert len({record["workflow"] for record in told}) == 1
+    assert len({record["sha256"] for record in told}) == 3
+
+
+def test_classes_of_saved_labels_are_in_the_manifest(command: Command, photos: Path) -> None:
+    assert command.run(QUICKSTART, "--images", str(photos / "a.png"), "--set", "Class Names.text=grass, sky").code == 0
+    (record,) = records(command)
+    assert set(record["classes"]) == {"grass", "sky"}
+    assert sum(record["classes"].values()) == pytest.approx(1)
+
+
+def test_resume_runs_what_is_new_changed_failed_or_gone(command: Command, photos: Path) -> None:
+    images = ["--images", str(photos), "--resume"]
+    (photos / "b.png").write_bytes(b"no picture")
+    assert command.run(ONE_LOADER, *images).code == 3
+    assert records(command)[1]["status"] == "failed"
+    assert "b.png" in records(command)[1]["error"]
+    assert ran(command, ONE_LOADER, *images) == ["b.png"], "what failed is tried again"
+    command.picture("any.png", GREEN).replace(photos / "b.png")
+    assert ran(command, ONE_LOADER, *images) == ["b.png"]
+    assert ran(command, ONE_LOADER, *images) == []
+    command.picture("any.png", BLUE).replace(photos / "a.png")
+    assert ran(command, ONE_LOADER, *images) == ["a.png"], "another picture under the old name"
+    command.picture("any.png", RED).replace(photos / "d.png")
+    assert ran(command, ONE_LOADER, *images) == ["d.png"]
+    (command.output / "d" / "x_00001_.png").unlink()
+    assert ran(command, ONE_LOADER, *images) == ["d.png"]
+    other = {**ONE_LOADER, "2": call("SaveImage", images=["1", 0], filename_prefix="y")}
+    assert ran(command, other, *images) == ["a.png", "b.png", "d.png", "c.png"], "another workflow"
+    assert command.files() == [f"{name}/y_00001_.png" for name in ("a", "b", "d")] + [
+        "manifest.jsonl",
+        "more/c/y_00001_.png",
+    ]
+
+
+def ran(command: Command, *arguments: Any) -> list[str]:
+    outcome = command.run(*arguments)
+    assert outcome.code in (0, 1, 3)
+    return [Path(event["path"]).name for event in outcome.all("image")]
+
+
+def test_without_resume_everything_runs_again_into_the_same_places(command: Command, photos: Path) -> None:
+    for _ in range(2):
+        assert command.run(ONE_LOADER, "--images", str(photos)).code == 0
+    assert len(command.files()) == 4
+    assert len(records(command)) == 6
+
+
+def test_two_batches_do_not_share_a_folder(command: Command, photos: Path) -> None:
+    lock = try_lock(command.output / ".llmseg" / "lock")
+    assert lock is not None
+    outcome = command.run(ONE_LOADER, "--images", str(photos))
+    lock.release()
+    message = f"output: another run writes into {str(command.output)!r}; expected a folder of its own."
+    assert (outcome.code, outcome.err) == (2, f"error: {message}\n")
+
+
+def test_resume_needs_images(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(ONE_LOADER, "--resume")
+    assert "--resume goes on with a batch of images; expected --images too" in capsys.readouterr().err
