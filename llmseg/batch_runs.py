@@ -50,11 +50,10 @@ class Outcome(NamedTuple):
 
 STATUS = {DONE: "done", PARTLY: "partly"}  # of an exit code; failed, where it is another one
 Run = Callable[[BatchImage, Path], Outcome]
+Tell = Callable[["RunResult | None", Path], None]
 
 
-def run_batch(
-    batch: BatchRun, images: Sequence[BatchImage], run: Run, reporter: Reporter, roots: Mapping[str, Path]
-) -> int:
+def run_batch(batch: BatchRun, images: Sequence[BatchImage], run: Run, reporter: Reporter, tell: Tell) -> int:
     """Run every image that is due; one that fails does not stop the others. Gives the exit code.
 
     Args:
@@ -62,7 +61,7 @@ def run_batch(
         images: all of them.
         run: runs one image and writes everything below the folder that it is given.
         reporter: is told of each.
-        roots: the folders, as in `reporting`.
+        tell: is given what ran and the folder where its files are now; None where nothing ran.
     """
     codes: dict[Path, int] = {}
     total, start, skipped = len(images), time.perf_counter(), 0
@@ -73,8 +72,7 @@ def run_batch(
         per_image = (time.perf_counter() - start) / len(codes) if codes else None
         reporter.image(image.path, number, total, per_image)
         outcome = batch.process(image, digest, run)
-        if outcome.result is not None:
-            reporter.finished(outcome.result, {**roots, "output": batch.output / image.place})
+        tell(outcome.result, batch.output / image.place)
         codes[image.path] = outcome.code
     bad = [path for path, code in codes.items() if code != DONE]
     if skipped:

@@ -35,6 +35,7 @@ from .graph import (
     Executor,
     NodeDefinition,
     ResultCache,
+    RunResult,
     Validation,
     Workflow,
     apply_overrides,
@@ -178,9 +179,16 @@ class _Session:
 
     def _run_one(self, workflow: Workflow, prompt: Prompt) -> int:
         outcome = self._try(workflow, prompt)
-        if outcome.result is not None:
-            self.reporter.finished(outcome.result, self.roots)
+        self._tell(workflow, outcome.result, self.roots["output"])
         return outcome.code
+
+    def _tell(self, workflow: Workflow, result: RunResult | None, output: Path) -> None:
+        """What a run wrote, said, and failed at; None where nothing ran."""
+        if result is not None:
+            self.reporter.finished(result, {**self.roots, "output": output})
+            for error in result.errors:
+                self.reporter.failure(f"{workflow.source}, {error}")
+                _show_traceback(self.options.debug, error)
 
     def _try(self, workflow: Workflow, prompt: Prompt) -> Outcome:
         """Validate, and run unless that is all that was asked for."""
@@ -194,9 +202,6 @@ class _Session:
         pnginfo = {"workflow": workflow.editor} if workflow.editor is not None else None
         with redirect_stdout(sys.stderr):  # nodes may print; standard output is for results
             result = self.executor.run(validation.prompt, validation.outputs, extra_pnginfo=pnginfo)
-        for error in result.errors:
-            self.reporter.failure(f"{workflow.source}, {error}")
-            _show_traceback(self.options.debug, error)
         if not result.errors:
             return Outcome(PARTLY if validation.problems else DONE, result)
         stopped = type(result.errors[0].__cause__).__name__ == STOPPED
@@ -219,7 +224,7 @@ class _Session:
 
         batch = BatchRun(self.roots["output"], hash_workflow(prompt, slot, __version__), self.options.resume)
         with batch.opened():
-            return run_batch(batch, self.images, run, self.reporter, self.roots)
+            return run_batch(batch, self.images, run, self.reporter, partial(self._tell, workflow))
 
     def _run_there(self, workflow: Workflow) -> int:
         """Run on a server."""

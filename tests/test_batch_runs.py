@@ -38,7 +38,7 @@ def run(image, folder):
 images = list_images([sys.argv[1]])
 batch = BatchRun(Path(sys.argv[2]), "w", resume=True)
 with batch.opened():
-    sys.exit(run_batch(batch, images, run, JsonReporter(), {}))
+    sys.exit(run_batch(batch, images, run, JsonReporter(), lambda result, folder: None))
 """
 COUNT = 60
 
@@ -106,8 +106,8 @@ def code_of(photos: Path, output: Path, codes: dict[str, int], **options: Any) -
     batch = BatchRun(output, "w", options.get("resume", False))
     with batch.opened():
         images = list_images([str(photos)])[:3]
-        reporter: Any = Silent()
-        return run_batch(batch, images, lambda image, _: Outcome(codes.get(image.path.stem, DONE)), reporter, {})
+        quiet: Any = Silent()
+        return run_batch(batch, images, lambda image, _: Outcome(codes.get(image.path.stem, DONE)), quiet, quiet.tell)
 
 
 def test_exit_codes(photos: Path, tmp_path: Path) -> None:
