@@ -34,6 +34,7 @@ from llmseg.types import PatchFeatures, TextBank
 from .world import COARSE, NAMES, Condition, build_banks, full_lists, make_expansion, partial_lists
 
 HALF_SEED = 1
+METHODS = [name for name in ATTENTION.names if name != "proxyclip"]  # that one needs a backbone
 SCORINGS = ("fast", "exact")
 
 
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 def _all_ways(encoder: Encoder, image: Tensor, banks: dict[str, TextBank]) -> Iterator[tuple[Key, Tensor]]:
-    for attention in ATTENTION.names:
+    for attention in METHODS:
         features: PatchFeatures | None = None
         for lists, bank in banks.items():
             if features is None or attention == "resclip":  # which looks at the phrases
@@ -110,7 +111,7 @@ def _print_tables(totals: dict[Key, Tensor], count: int) -> None:
             print(f"\n{lists.capitalize()} lists, {'PAMR before the merge' if pamr else 'not refined'}:\n")
             print("| attention |" + "".join(f" {mode} |" for mode in MODE.names))
             print("|---|" + "---:|" * len(MODE.names))
-            for attention in ATTENTION.names:
+            for attention in METHODS:
                 scores = [100 * mean_iou(totals[Key(lists, pamr, attention, mode)]) for mode in MODE.names]
                 print(f"| {attention} |" + "".join(f" {score:.1f} |" for score in scores))
 

@@ -33,7 +33,7 @@ from llmseg.text_cache import store_vectors, text_key
 from llmseg.tokenizer import VOCABULARY_SIZE
 from llmseg.types import ClassExpansion, ClassName, Expansion, Phrase
 from llmseg.vit import Clip
-from llmseg.weights import Weights
+from llmseg.weights import ClipWeights
 
 RUNS = 1
 THREADS = 2
@@ -82,7 +82,7 @@ def random_encoder() -> Encoder:
     generator = torch.Generator().manual_seed(0)
     state = {name: torch.randn(shape, generator=generator) * 0.02 for name, shape in shapes.items()}
     state |= {name: tensor + 1 for name, tensor in state.items() if ".ln_" in name and name.endswith("weight")}
-    return Encoder(Weights("random", "random", config, state))
+    return Encoder(ClipWeights(name="random", identity="random", config=config, state=state))
 
 
 def encode_publicly(encoder: Encoder, names: Sequence[str]) -> Tensor:

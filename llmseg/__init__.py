@@ -34,6 +34,7 @@ _HOMES = {
     "save_expansion": "expansion",
     "Encoder": "encoder",
     "load_encoder": "encoder",
+    "load_backbone": "backbone",
     "build_text_bank": "text_bank",
     "build_patch_features": "patch_features",
     "ScoreMaps": "scores",

@@ -3,7 +3,7 @@
 A method is one entry of `ATTENTION`: which projections are compared, whether the block's residual and FFN
 stay, and the extra branches. A new method is one more entry. Block numbers are those of a tower of twelve.
 
-Not here: arithmetic (`mixing`, `calibration`, `feedback`), the branches put together (`dense`).
+Not here: arithmetic (`mixing`, `calibration`, `feedback`, `proxy`), the branches put together (`dense`).
 Sources: each entry's own.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["ATTENTION", "Borrowed", "Calibration", "Feedback", "LastBlock"]
+__all__ = ["ATTENTION", "Borrowed", "Calibration", "Feedback", "LastBlock", "Proxy"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,19 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """Attention between patches that another model finds alike; see `proxy`.
+
+    Args:
+        cutoff: cosines below this share of their mean do not count.
+        sharpness: factor on cosines above that, before the softmax.
+    """
+
+    cutoff: float = 1.2
+    sharpness: float = 3.0
+
+
+@dataclass(frozen=True)
 class LastBlock:
     """The end of the tower as data.
 
@@ -86,7 +99,7 @@ class LastBlock:
         depth: blocks from the end, half of them at most, whose attention outputs are added up beside the unchanged
             tower.
         normalised: rows are compared by direction, after one step towards their own kind (GEM).
-        borrowed, feedback, calibration: extra branches.
+        borrowed, feedback, calibration, proxy: extra branches.
         stitched: the last block sees the patches of all windows of an image at once.
     """
 
@@ -101,6 +114,7 @@ class LastBlock:
     borrowed: Borrowed | None = None
     feedback: Feedback | None = None
     calibration: Calibration | None = None
+    proxy: Proxy | None = None
     stitched: bool = False
 
 
@@ -146,5 +160,6 @@ ATTENTION: Mapping[str, LastBlock] = MappingProxyType(
         "stitched": LastBlock(
             ("kk",), residual=False, ffn=False, window=5.0, stitched=True, source="arXiv:2404.08181, OV-Stitcher"
         ),
+        "proxyclip": LastBlock((), residual=False, ffn=False, proxy=Proxy(), source="arXiv:2408.04883"),
     }
 )

@@ -3,13 +3,14 @@
 Model files are untrusted: tensors and JSON are read, nothing is unpickled into objects, and no size
 that a file states is believed before the tensors agree.
 
-Not here: which file (`weights`), what is built from it (`vit`).
+Not here: which file (`weights`), what its names mean (`layouts`), what is built from it (`vit`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,7 @@ from .clip_config import ClipConfig
 from .errors import ModelError
 from .options import ACTIVATION
 from .tokenizer import VOCABULARY_SIZE
+from .torchscript import is_torchscript, read_torchscript
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +29,10 @@ __all__ = ["check_description", "expand_tokens", "file_hash", "load_checkpoint"]
 
 
 WIDEST = 4096  # numbers per token; the largest public text tower has 1280
+MOST_SHARED = 2  # bytes that tensors may claim for each byte of a file: some are the same one under two names
+
+# What makes up most of a checkpoint for making pictures, and is no part of a CLIP.
+OTHER_PARTS = ("model.diffusion_model.", "first_stage_model.", "model_ema.", "vae.")
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -108,7 +114,8 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names = [name for name in file.keys() if not name.startswith(OTHER_PARTS)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"cannot read {path.name!r} ({error}); expected a safetensors file.", place="model") from error
 
@@ -116,18 +123,49 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _load_pickle(path: Path) -> dict[str, Tensor]:
     import torch
 
+    if is_torchscript(path):
+        return _check_claims(read_torchscript(path), path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with _harmless():
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here, unpickling and archive errors among them
         raise ModelError(
             f"cannot read {path.name!r} as plain tensors; expected a state dict. "
-            "TorchScript archives and pickled models are refused: convert it to .safetensors.",
+            "Pickled models are refused: save its state_dict(), as .safetensors if you can.",
             place="model",
         ) from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(map(_is_dense, state.values())):
         raise ModelError(f"{path.name!r} holds no state dict; expected tensors by name.", place="model")
-    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+    return _check_claims({str(name).removeprefix("module."): tensor for name, tensor in state.items()}, path)
+
+
+def _harmless() -> AbstractContextManager[object]:
+    """Lets plain values pass that training scripts leave beside the tensors: versions and numpy's numbers."""
+    import numpy as np
+    import torch
+
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (
+        2,
+        6,
+    ):  # takes no other name of a function, as old files have
+        return nullcontext()
+    kinds: list[Any] = [type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64")]
+    kinds += [torch.torch_version.TorchVersion, np.dtype]
+    scalar = np.float64(0).__reduce__()[0]
+    kinds += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return torch.serialization.safe_globals(kinds)
+
+
+def _check_claims(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Refuse tensors that are many views of the same few numbers: each becomes its own when a model is built."""
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    if claimed > MOST_SHARED * path.stat().st_size:
+        raise ModelError(
+            f"the tensors of {path.name!r} claim {claimed} bytes; expected at most {MOST_SHARED} for each of the file.",
+            place="model",
+        )
+    return state
 
 
 def _is_dense(value: object) -> bool:

@@ -18,11 +18,17 @@ from .tokenizer import VOCABULARY_SIZE
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ClipConfig", "TowerConfig", "infer_config"]
+__all__ = ["ClipConfig", "TowerConfig", "guess_activation", "infer_config"]
 
 HEAD_WIDTH = 64  # of every public CLIP except the image towers below
 HEADS_BY_WIDTH = {1280: 16, 1408: 16, 1664: 16, 1792: 16}  # ViT-H, g, bigG and e: 80, 88, 104 and 112 wide
 MOST_LAYERS = 256  # the largest public tower has 56; a file may claim any number
+
+
+# Tags (of open_clip) and words in file names whose weights were trained with QuickGELU. open_clip 3
+# only warns when a plain architecture name meets them, and then computes something else.
+QUICKGELU_MARKS = ("openai", "metaclip", "dfn2b", "dfn5b")
+GELU_EXCEPTIONS = ("dfn2b_s39b", "metaclip_altogether", "metaclip2")
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,13 @@ def infer_config(state: Mapping[str, Tensor], activation: str = "gelu") -> ClipC
         embed_dim=embed_dim,
         activation=activation,
     )
+
+
+def guess_activation(name: str) -> str:
+    """The nonlinearity of weights, by a tag of open_clip or the name of a file; a name in `options.ACTIVATION`."""
+    folded = name.casefold()
+    quick = any(mark in folded for mark in QUICKGELU_MARKS)
+    return "quickgelu" if quick and not any(mark in folded for mark in GELU_EXCEPTIONS) else "gelu"
 
 
 def _infer_tower(state: Mapping[str, Tensor], prefix: str, width: int, heads: int | None) -> TowerConfig:

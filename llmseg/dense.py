@@ -1,28 +1,38 @@
 """Unit embeddings of patches: the image tower up to its end, and the end as a method of `attention.ATTENTION` has it.
 
-Not here: the methods (`attention`), the tower (`vit`), windows (`patch_features`). Sources: the methods' own.
+Any tower of `tower.Tower` will do. One without blocks, a ResNet, leaves a method nothing to change: every place keeps
+its own value, as in MaskCLIP.
+
+Not here: the methods (`attention`), towers (`vit`, `towers`), windows (`patch_features`). Sources: the methods' own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
-from .attention import Borrowed, Calibration, Feedback, LastBlock
+from .attention import Borrowed, Calibration, Feedback, LastBlock, Proxy
 from .calibration import cosines, find_outliers, mend_outliers, smooth, spread
 from .feedback import label_affinity, patch_labels
 from .mixing import attend, attend_normalised, projections_read
-from .vit import Block, VisionTower
+from .proxy import enlarge_values, proxy_attend
+from .tower import Block, Tower
 
 __all__ = ["embed_patches", "finish_tokens", "run_to_last"]
 
 NUMBERED = 12  # blocks of the towers in which methods count theirs
 
 
-def embed_patches(tower: VisionTower, images: Tensor, method: LastBlock, phrases: Tensor | None = None) -> Tensor:
+def embed_patches(
+    tower: Tower,
+    images: Tensor,
+    method: LastBlock,
+    phrases: Tensor | None = None,
+    alike: Tensor | None = None,
+) -> Tensor:
     """Unit embedding of every patch.
 
     Args:
@@ -30,47 +40,57 @@ def embed_patches(tower: VisionTower, images: Tensor, method: LastBlock, phrases
         images: normalised. [B,3,H,W]
         method: an entry of `ATTENTION`; a stitched one is given whole images.
         phrases: unit vectors, for a method with feedback; without them it makes its first pass alone. [K,D]
+        alike: unit vectors of a backbone's patches, for a method with a proxy; without them every patch keeps its own
+            value. [B,h',w',E]
 
     Returns:
-        In float32. [B,h,w,D]
+        In float32; with `alike`, on its grid. [B,h,w,D]
     """
     x, grid = tower.embed(images)
-    if method.depth > 1:
-        out = _sum_beside(tower, x, method)
+    blocks = tower.on_grid(grid)
+    if not blocks:
+        out = x
+    elif method.depth > 1:
+        out = _sum_beside(blocks, x, method)
     elif method.calibration is not None:
-        out = _calibrated(tower, x, grid, method, method.calibration)
+        out = _calibrated(blocks, x, grid, method, method.calibration)
+    elif method.proxy is not None and alike is not None:
+        out = _by_proxy(blocks, x, grid, alike, method.proxy)
+        grid = (alike.shape[1], alike.shape[2])
     else:
-        inputs = _run(tower, x, _borrowed_blocks(tower, method.borrowed))
-        out = _last(tower, inputs, grid, method)
+        inputs = _run(blocks, x, _borrowed_blocks(blocks, method.borrowed))
+        out = _last(blocks, inputs, grid, method)
         if method.feedback is not None and phrases is not None:
             first = _finish(tower, out, grid)
-            bias = _feedback_bias(first, images, phrases, method.feedback)
-            out = _last(tower, inputs, grid, method, bias)
+            bias = _feedback_bias(first, images, phrases, method.feedback, tower.prefix)
+            out = _last(blocks, inputs, grid, method, bias)
     return _finish(tower, out, grid)
 
 
-def run_to_last(tower: VisionTower, images: Tensor) -> Tensor:
-    """What the last block reads, CLS first. [B,3,H,W] -> [B,1+P,width]"""
-    x, _ = tower.embed(images)
-    return _run(tower, x, ())[len(tower.blocks) - 1]
+def run_to_last(tower: Tower, images: Tensor) -> Tensor:
+    """What the last block reads. [B,3,H,W] -> [B,N,width]"""
+    x, grid = tower.embed(images)
+    blocks = tower.on_grid(grid)
+    return _run(blocks, x, ())[len(blocks) - 1]
 
 
-def finish_tokens(tower: VisionTower, tokens: Tensor, grid: tuple[int, int], method: LastBlock) -> Tensor:
-    """The last block under a method without borrowed maps, and the read-out. [B,1+P,width] -> [B,h,w,D]"""
-    return _finish(tower, _last(tower, {len(tower.blocks) - 1: tokens}, grid, method), grid)
+def finish_tokens(tower: Tower, tokens: Tensor, grid: tuple[int, int], method: LastBlock) -> Tensor:
+    """The last block under a method without borrowed maps, and the read-out. [B,N,width] -> [B,h,w,D]"""
+    blocks = tower.on_grid(grid)
+    return _finish(tower, _last(blocks, {len(blocks) - 1: tokens}, grid, method), grid)
 
 
-def _finish(tower: VisionTower, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+def _finish(tower: Tower, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     patches = tower.read_out(tokens[:, -grid[0] * grid[1] :]).float()  # lengths need more digits than halves have
     out: Tensor = normalize(patches, dim=-1).unflatten(1, grid)
     return out
 
 
-def _run(tower: VisionTower, x: Tensor, kept: Iterable[int]) -> dict[int, Tensor]:
-    """Inputs of the last block and of those to be kept, by position from 0. [B,1+P,width] each"""
+def _run(blocks: Sequence[Block], x: Tensor, kept: Iterable[int]) -> dict[int, Tensor]:
+    """Inputs of the last block and of those to be kept, by position from 0. [B,N,width] each"""
     kept, inputs = set(kept), {}
-    last = len(tower.blocks) - 1
-    for position, block in enumerate(tower.blocks):
+    last = len(blocks) - 1
+    for position, block in enumerate(blocks):
         if position in kept or position == last:
             inputs[position] = x
         if position < last:
@@ -78,33 +98,33 @@ def _run(tower: VisionTower, x: Tensor, kept: Iterable[int]) -> dict[int, Tensor
     return inputs
 
 
-def _position(tower: VisionTower, number: int) -> int:
+def _position(blocks: Sequence[Block], number: int) -> int:
     """Position from 0 of a block by its number in a tower of twelve; never the last."""
-    layers = len(tower.blocks)
+    layers = len(blocks)
     return max(0, min(layers - 1, round(number * layers / NUMBERED)) - 1)
 
 
-def _borrowed_blocks(tower: VisionTower, borrowed: Borrowed | None) -> list[int]:
-    return [_position(tower, number) for number in borrowed.blocks] if borrowed is not None else []
+def _borrowed_blocks(blocks: Sequence[Block], borrowed: Borrowed | None) -> list[int]:
+    return [_position(blocks, number) for number in borrowed.blocks] if borrowed is not None else []
 
 
 def _last(
-    tower: VisionTower,
+    blocks: Sequence[Block],
     inputs: dict[int, Tensor],
     grid: tuple[int, int],
     method: LastBlock,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Output of the last block. [B,1+P,width]
+    """Output of the last block. [B,N,width]
 
     Args:
-        tower: the image tower.
+        blocks: of the image tower.
         inputs: of the last block and of those whose maps are borrowed.
         grid: patches, height first.
         method: how.
-        bias: what feedback adds to the logits. [B,1+P,1+P]
+        bias: what feedback adds to the logits. [B,N,N]
     """
-    last, x = tower.blocks[-1], inputs[len(tower.blocks) - 1]
+    last, x = blocks[-1], inputs[len(blocks) - 1]
     own = last.attn.project(last.ln_1(x), projections_read(method.pairs))
     scale = 1.0
     if bias is not None and method.feedback is not None:
@@ -112,7 +132,7 @@ def _last(
     mixed = attend(own, own.v, method.pairs, grid=grid, window=method.window, scale=scale, bias=bias)
     mixed = mixed * method.weight if method.weight != 1 else mixed
     if method.borrowed is not None:
-        mixed = _mix_borrowed(tower, inputs, mixed, own.v, method.borrowed)
+        mixed = _mix_borrowed(blocks, inputs, mixed, own.v, method.borrowed)
     return _leave(last, x, last.attn.merge(mixed), method)
 
 
@@ -124,21 +144,20 @@ def _leave(block: Block, x: Tensor, out: Tensor, method: LastBlock) -> Tensor:
 
 
 def _mix_borrowed(
-    tower: VisionTower, inputs: dict[int, Tensor], mixed: Tensor, values: Tensor, borrowed: Borrowed
+    blocks: Sequence[Block], inputs: dict[int, Tensor], mixed: Tensor, values: Tensor, borrowed: Borrowed
 ) -> Tensor:
     total = torch.zeros_like(mixed)
-    positions = _borrowed_blocks(tower, borrowed)
+    positions = _borrowed_blocks(blocks, borrowed)
     for position in positions:
-        block = tower.blocks[position]
+        block = blocks[position]
         theirs = block.attn.project(block.ln_1(inputs[position]), projections_read(borrowed.pairs, values=False))
         total = total + attend(theirs, values, borrowed.pairs)
     own, foreign = 1 - borrowed.share, borrowed.share / len(positions)
     return borrowed.gain * (own * mixed + foreign * total)
 
 
-def _sum_beside(tower: VisionTower, x: Tensor, method: LastBlock) -> Tensor:
-    """Attention outputs of the last blocks, added up beside the unchanged path that they read. [B,1+P,width]"""
-    blocks = tower.blocks
+def _sum_beside(blocks: Sequence[Block], x: Tensor, method: LastBlock) -> Tensor:
+    """Attention outputs of the last blocks, added up beside the unchanged path that they read. [B,N,width]"""
     # Published for towers of twelve and more; a flat one keeps half of its blocks to see with.
     start = max(len(blocks) // 2, len(blocks) - method.depth)
     for block in blocks[:start]:
@@ -160,21 +179,25 @@ def _sum_beside(tower: VisionTower, x: Tensor, method: LastBlock) -> Tensor:
 
 
 def _calibrated(
-    tower: VisionTower, x: Tensor, grid: tuple[int, int], method: LastBlock, settings: Calibration
+    blocks: Sequence[Block], x: Tensor, grid: tuple[int, int], method: LastBlock, settings: Calibration
 ) -> Tensor:
-    """SC-CLIP's end of the tower; CLS takes no part in the last attention. [B,P,width]"""
+    """SC-CLIP's end of the tower; CLS takes no part in the last attention. [B,P,width]
+
+    A tower without CLS, or with registers beside it, has the first of the tokens before the patches in its place, or
+    nothing.
+    """
     # The output of a block is the input of the next; a tower of one block has none before its last.
-    after = {n: min(_position(tower, n) + 1, len(tower.blocks) - 1) for n in range(1, NUMBERED + 1)}
+    after = {n: min(_position(blocks, n) + 1, len(blocks) - 1) for n in range(1, NUMBERED + 1)}
     summed = sorted({after[n] for n in range(settings.summed[0], settings.summed[1] + 1)})
-    inputs = _run(tower, x, {after[settings.middle], after[settings.early], *summed})
-    x = inputs[len(tower.blocks) - 1]
-    outliers = find_outliers(x[:, 1:])
-    middle = cosines(mend_outliers(inputs[after[settings.middle]][:, 1:], outliers, grid))
-    early = cosines(inputs[after[settings.early]][:, 1:])
-    patches = smooth(mend_outliers(x[:, 1:], outliers, grid), middle, settings.least)
-    out = _calibrated_block(tower.blocks[-1], patches, x[:, :1], middle, method, settings)
+    inputs = _run(blocks, x, {after[settings.middle], after[settings.early], *summed})
+    x, prefix = inputs[len(blocks) - 1], x.shape[1] - grid[0] * grid[1]
+    outliers = find_outliers(x[:, prefix:])
+    middle = cosines(mend_outliers(inputs[after[settings.middle]][:, prefix:], outliers, grid))
+    early = cosines(inputs[after[settings.early]][:, prefix:])
+    patches = smooth(mend_outliers(x[:, prefix:], outliers, grid), middle, settings.least)
+    out = _calibrated_block(blocks[-1], patches, x[:, : min(prefix, 1)], middle, method, settings)
     several = torch.stack([inputs[position] for position in summed]).sum(0)
-    more = _calibrated_block(tower.blocks[-1], several[:, 1:], several[:, :1], middle, method, settings)
+    more = _calibrated_block(blocks[-1], several[:, prefix:], several[:, : min(prefix, 1)], middle, method, settings)
     return smooth(out + more, early, settings.least)
 
 
@@ -183,15 +206,23 @@ def _calibrated_block(
 ) -> Tensor:
     own = block.attn.project(block.ln_1(patches), projections_read(method.pairs))
     mixed = method.weight * (attend(own, own.v, method.pairs) + spread(middle, own.v, settings.sharpness))
-    return block.attn.merge(mixed) + settings.cls_share * cls
+    return block.attn.merge(mixed) + settings.cls_share * cls.sum(1, keepdim=True)  # zero where there is no CLS
 
 
-def _feedback_bias(features: Tensor, images: Tensor, phrases: Tensor, feedback: Feedback) -> Tensor:
-    """What a first pass adds to the logits of the second, none for CLS. [B,h,w,D] -> [B,1+P,1+P]"""
+def _by_proxy(blocks: Sequence[Block], x: Tensor, grid: tuple[int, int], alike: Tensor, settings: Proxy) -> Tensor:
+    """Attention of the last block by a backbone's eyes, on its grid; only patches take part. [B,P',width]"""
+    x = _run(blocks, x, ())[len(blocks) - 1]
+    values = blocks[-1].attn.project(blocks[-1].ln_1(x), "v").v[:, :, -grid[0] * grid[1] :]
+    values = enlarge_values(values, grid, (alike.shape[1], alike.shape[2]))
+    return blocks[-1].attn.merge(proxy_attend(alike.flatten(1, 2), values, settings.cutoff, settings.sharpness))
+
+
+def _feedback_bias(features: Tensor, images: Tensor, phrases: Tensor, feedback: Feedback, prefix: int) -> Tensor:
+    """What a first pass adds to the logits of the second, none for tokens before the patches. [B,h,w,D] -> [B,N,N]"""
     from torch.nn.functional import pad
 
     affinities = []
     for seen, image in zip(features, images, strict=True):
         labels = patch_labels(seen.float(), phrases.float(), image.float(), feedback)
         affinities.append(label_affinity(labels))
-    return pad(feedback.gain * feedback.share * torch.stack(affinities), (1, 0, 1, 0))
+    return pad(feedback.gain * feedback.share * torch.stack(affinities), (prefix, 0, prefix, 0))

@@ -10,20 +10,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .attention import ATTENTION
+from .attention import ATTENTION, LastBlock
 from .defaults import EngineDefaults, engine_defaults
 from .errors import InputError, lookup
 from .options import AUTO, DTYPE
-from .tokenizer import ClipTokenizer, batch_lengths, is_plain
+from .squash import squash
+from .tokenizer import Tokenizer, batch_lengths
+from .tower import Model, image_parameter, text_parameter
 from .weights import EMBEDDED, Weights, read_weights
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from .vit import Clip
 
 __all__ = ["Encoder", "load_encoder"]
 
@@ -40,18 +40,16 @@ class Encoder:
             keeps float32: phrases are few, and their vectors are kept.
 
     Attributes:
-        module: the torch module, for a host that moves models itself: from then on nothing here moves it.
+        module: the torch module, a `tower.Model`; from when a host moves it itself, nothing here does.
         before_run: asked before every batch by a host that moves the module; what it raises ends the work.
         results: where vectors are handed out; None for wherever the towers are.
         limits: one line on what the model does not know; empty for none.
-        causal_text: whether no token of the text tower sees a later one; only then may padding be left out.
+        causal_text: whether padding may be left out: no token of the text tower sees a later one, or none sees padding.
         phrase_cache: unit vectors by (key of `text_cache`, phrase); `text_bank` fills it.
     """
 
     def __init__(self, weights: Weights, device: str | torch.device = "cpu", dtype: str = AUTO) -> None:
         import torch
-
-        from .vit import build_clip
 
         self.name = weights.name
         self.identity = weights.identity
@@ -59,16 +57,19 @@ class Encoder:
         self.names = weights.names
         self.library = weights.library
         self.limits = weights.limits
-        self.patch_size = weights.config.patch_size
-        self.image_size = weights.config.image_size
-        self.embed_dim = weights.config.embed_dim
-        self.module: Clip = build_clip(weights.state, weights.config).to(device)
+        self.kind = weights.kind
+        self.methods = weights.methods
+        self.resample = weights.resample
+        self.patch_size = weights.patch_size
+        self.image_size = weights.image_size
+        self.embed_dim = weights.embed_dim
+        self.module: Any = _place(weights.build(), device)
         if dtype == AUTO:
             dtype = "float16" if torch.device(device).type == "cuda" else "float32"
         lookup(DTYPE.names, dtype, place="dtype")
         self.module.visual.to(getattr(torch, dtype))
-        self.tokenizer = ClipTokenizer(weights.config.context_length)
-        self.causal_text = True
+        self.tokenizer: Tokenizer = weights.make_tokenizer()
+        self.causal_text = weights.causal_text
         self.before_run: Callable[[], object] | None = None
         self.results: torch.device | None = None
         self.phrase_cache: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
@@ -86,17 +87,22 @@ class Encoder:
     @property
     def defaults(self) -> EngineDefaults:
         """What "auto" means for this model."""
-        return engine_defaults(self.name)
+        return engine_defaults(self.name, self.kind)
 
     @property
     def text_identity(self) -> str:
         """What vectors of text must share to be comparable; a host may change the number format."""
-        return f"{self.identity}+{self.module.text_projection.dtype}"
+        return f"{self.identity}+{text_parameter(self.module).dtype}"
+
+    @property
+    def image_dtype(self) -> torch.dtype:
+        """Number format of the image tower."""
+        return image_parameter(self.module).dtype
 
     @property
     def device(self) -> torch.device:
         """Where results are."""
-        return self.results or self.module.logit_scale.device
+        return self.results or text_parameter(self.module).device
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:
         """Words the model was never shown, or the phrase itself where it holds no word at all.
@@ -114,10 +120,7 @@ class Encoder:
 
     def fits(self, sentence: str) -> bool:
         """Whether the model reads a sentence to its end."""
-        room = self.tokenizer.context_length - 2
-        if len(sentence) <= room and is_plain(sentence):  # no token is shorter than a letter
-            return True
-        return len(self.tokenizer.encode(sentence)) <= room
+        return self.tokenizer.fits(sentence)
 
     def encode_text(self, sentences: Sequence[str]) -> Tensor:
         """Unit embeddings of sentences; each is read once, among others of its length. [N,D]
@@ -130,8 +133,10 @@ class Encoder:
 
         rows = {sentence: row for row, sentence in enumerate(dict.fromkeys(sentences))}
         tokens = self.tokenizer(list(rows), None if self.causal_text else self.tokenizer.context_length)
-        lengths = (tokens.argmax(-1) + 1).tolist() if self.causal_text else [tokens.shape[1]] * len(rows)
-        vectors = self.module.text_projection.new_empty(len(rows), self.embed_dim, device=self.device)
+        # Up to the last token that is no zero: padding, or a letter of CLIP's that no sentence ends with.
+        ends = (tokens != 0).cumsum(-1).argmax(-1) + 1
+        lengths = ends.tolist() if self.causal_text else [tokens.shape[1]] * len(rows)
+        vectors = text_parameter(self.module).new_empty(len(rows), self.embed_dim, device=self.device)
         with torch.no_grad():
             for batch in batch_lengths(lengths, TOKENS_PER_BATCH):
                 some = tokens[batch, : lengths[batch[-1]]].to(self._ready())
@@ -150,8 +155,10 @@ class Encoder:
         from torch.nn.functional import interpolate
 
         square = (self.image_size, self.image_size)
-        if tuple(images.shape[-2:]) != square:
-            images = interpolate(images, size=square, mode="bicubic", antialias=True).clamp(0, 1)
+        if self.resample == "pillow":
+            images = squash(images, self.image_size)
+        elif tuple(images.shape[-2:]) != square:
+            images = interpolate(images, size=square, mode=self.resample, antialias=True).clamp(0, 1)
         return cache(partial(self._encode_square, images))
 
     def _encode_square(self, images: Tensor) -> Tensor:
@@ -161,23 +168,43 @@ class Encoder:
         with torch.no_grad():
             return normalize(self.module.visual(self._prepare(images)), dim=-1).float().to(self.device)
 
-    def encode_patches(self, images: Tensor, attention: str = AUTO, phrases: Tensor | None = None) -> Tensor:
+    def method(self, attention: str = AUTO) -> LastBlock:
+        """How the image tower ends under a name.
+
+        Raises:
+            UnknownNameError: no such attention.
+            InputError: one that this kind of model cannot run.
+        """
+        attention = self.defaults.attention if attention == AUTO else attention
+        lookup(ATTENTION, attention, place="attention")
+        if attention not in self.methods:
+            able = ", ".join(self.methods)
+            raise InputError(
+                f"{attention!r} needs a tower that {self.name!r} does not have; expected {able}, or auto.",
+                place="attention",
+            )
+        return self.methods[attention]
+
+    def encode_patches(
+        self, images: Tensor, attention: str = AUTO, phrases: Tensor | None = None, alike: Tensor | None = None
+    ) -> Tensor:
         """Unit embeddings of every patch. [B,3,H,W] in 0..1 -> [B,h,w,D]
 
         Args:
             images: what is over whole patches on the right and below is not looked at.
             attention: a name in `ATTENTION`, or "auto".
             phrases: unit vectors for an attention with feedback. [K,D]
+            alike: unit vectors of a backbone's patches for an attention with a proxy; then h, w are theirs. [B,h,w,E]
 
         Raises:
-            InputError: a side is shorter than a patch.
+            InputError: a side is shorter than a patch, or an attention that this model cannot run.
             UnknownNameError: no such attention.
         """
         import torch
 
         from .dense import embed_patches
 
-        method = lookup(ATTENTION, self.defaults.attention if attention == AUTO else attention, place="attention")
+        method = self.method(attention)
         height, width = images.shape[-2:]
         if min(height, width) < self.patch_size:
             raise InputError(
@@ -186,11 +213,11 @@ class Encoder:
             )
         with torch.no_grad():
             prepared = self._prepare(images)
-            sought = None if phrases is None else phrases.to(prepared.device)
-            return embed_patches(self.module.visual, prepared, method, sought).to(self.device)
+            sought, alike = (None if each is None else each.to(prepared.device) for each in (phrases, alike))
+            return embed_patches(self.module.visual, prepared, method, sought, alike).to(self.device)
 
     def encode_tokens(self, images: Tensor) -> Tensor:
-        """What the last block reads, CLS first. [B,3,H,W] in 0..1 -> [B,1+P,width]"""
+        """What the last block reads: `module.visual.prefix` tokens, then patches. [B,3,H,W] in 0..1 -> [B,N,width]"""
         import torch
 
         from .dense import run_to_last
@@ -199,12 +226,12 @@ class Encoder:
             return run_to_last(self.module.visual, self._prepare(images)).to(self.device)
 
     def finish_tokens(self, tokens: Tensor, grid: tuple[int, int], attention: str) -> Tensor:
-        """Unit embeddings of patches from what the last block reads. [B,1+P,width] -> [B,h,w,D]"""
+        """Unit embeddings of patches from what the last block reads. [B,N,width] -> [B,h,w,D]"""
         import torch
 
         from .dense import finish_tokens
 
-        method = lookup(ATTENTION, attention, place="attention")
+        method = self.method(attention)
         with torch.no_grad():
             return finish_tokens(self.module.visual, tokens.to(self._ready()), grid, method).to(self.device)
 
@@ -212,11 +239,17 @@ class Encoder:
         """Where the towers are, once the host has them in place."""
         if self.before_run is not None:
             self.before_run()
-        return self.module.logit_scale.device
+        return text_parameter(self.module).device
 
     def _prepare(self, images: Tensor) -> Tensor:
-        images = images.to(self._ready(), self.module.visual.conv1.weight.dtype)
+        images = images.to(self._ready(), self.image_dtype)
         return (images - self._mean.to(images)) / self._std.to(images)
+
+
+def _place(model: Model, device: str | torch.device) -> Any:
+    """A model is a torch module too, which its protocol cannot say."""
+    module: Any = model
+    return module.to(device)
 
 
 def load_encoder(

@@ -5,8 +5,10 @@ Not here: drawing (`rendering`), files (`files`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .blocks import BlockMaps
 from .class_maps import ClassMaps
 from .errors import InputError
 from .palette import make_palette
@@ -14,6 +16,7 @@ from .sampling import Box, Sampler, enlarge_axis, tile_boxes
 from .types import UNKNOWN, LabelMap
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 __all__ = ["label_phrases", "label_pixels"]
@@ -115,7 +118,7 @@ def _decide_tiles(maps: ClassMaps, image: int, given_up: Tensor | None) -> tuple
         device = maps.scores.device
         channels += [int(maps.scores.order.count.max()), len(maps.phrases) if maps.scores.exact else 1]
     decided: tuple[Tensor, ...] = ()
-    for box in tile_boxes(maps.size, max(channels), device=device):
+    for box in _tiles(maps, image, max(channels), device):
         values = sampler.sample(maps.source.tile(image, sampler.cells(box)), box)
         likely, label = _most_likely(maps, image, values, given_up)
         found = (label, likely, _winning_phrase(maps, image, box, label))
@@ -125,6 +128,18 @@ def _decide_tiles(maps: ClassMaps, image: int, given_up: Tensor | None) -> tuple
             whole[box.rows, box.columns] = part
     label, likely, phrase = decided
     return label, likely, phrase
+
+
+def _tiles(maps: ClassMaps, image: int, channels: int, device: torch.device | None) -> Iterator[Box]:
+    """Tiles of a picture; where maps are made block by block, one block after the other."""
+    if not isinstance(maps.source, BlockMaps):
+        yield from tile_boxes(maps.size, channels, device=device)
+        return
+    for block in maps.source.blocks(image):
+        size = (block.rows.stop - block.rows.start, block.columns.stop - block.columns.start)
+        for box in tile_boxes(size, channels, device=device):
+            places = zip(box, block, strict=True)
+            yield Box(*(slice(part.start + whole.start, part.stop + whole.start) for part, whole in places))
 
 
 def _most_likely(maps: ClassMaps, image: int, values: Tensor, given_up: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """Attention between any two projections of a block, mixing the values of one.
 
 Maps are never held: whatever is mixed, the product with the values is linear in the maps, so every map is one call
-of the fused kernel. Queries, keys and values are [B,heads,1+P,d], P = h*w patches row by row, token 0 CLS.
+of the fused kernel. Queries, keys and values are [B,heads,N,d]: N = prefix + P tokens, P = h*w patches row by row,
+after CLS where the tower has one and whatever else it puts first.
 
 Not here: which projections, and what else a method does (`attention`). Sources: the self-self maps of SCLIP
 (arXiv:2312.01597), the window of NACLIP (arXiv:2404.08181), the directions of GEM (arXiv:2312.00878).
@@ -20,7 +21,7 @@ LARGEST_MASK = 2**24  # numbers of a bias between tokens: 64 MB; more is made in
 
 
 class Projections(NamedTuple):
-    """Queries, keys and values of one block; those that nobody reads are empty. [B,heads,1+P,d]"""
+    """Queries, keys and values of one block; those that nobody reads are empty. [B,heads,N,d]"""
 
     q: Tensor
     k: Tensor
@@ -50,16 +51,16 @@ def attend(
     scale: float = 1.0,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Sum over pairs of softmax(scale a b^T / sqrt(d) + w + bias) values. [B,heads,1+P,d]
+    """Sum over pairs of softmax(scale a b^T / sqrt(d) + w + bias) values. [B,heads,N,d]
 
     Args:
         own: what is compared.
-        values: what is mixed. [B,heads,1+P,d]
+        values: what is mixed. [B,heads,N,d]
         pairs: as in `LastBlock`; none gives the values themselves.
         grid: patches, height first; read where there is a window.
-        window: standard deviation of the Gaussian w in patches, 0 for none; the CLS token gets no bonus.
+        window: standard deviation of the Gaussian w in patches, 0 for none; tokens before the patches get no bonus.
         scale: on the products.
-        bias: added to the logits. [B,1+P,1+P]
+        bias: added to the logits. [B,N,N]
     """
     if not pairs:
         return values
@@ -84,7 +85,7 @@ def _attend_pair(
     bands = []
     for top in range(0, tokens, rows):
         band = slice(top, top + rows)
-        mask = _window_rows(grid, window, band, a) if window else None  # [n,1+P]
+        mask = _window_rows(grid, window, band, a) if window else None  # [n,N]
         if bias is not None:
             extra = bias[:, None, band].to(a)
             mask = extra if mask is None else mask + extra
@@ -133,11 +134,21 @@ def _gaussian_tables(grid: tuple[int, int], sigma: float) -> tuple[Tensor, Tenso
 
 
 def _window_rows(grid: tuple[int, int], sigma: float, band: slice, like: Tensor) -> Tensor:
-    """Some rows of the window with its empty row and column for CLS. [n,1+P]"""
+    """Some rows of the window, empty for the tokens before the patches. [n,N]
+
+    Args:
+        grid, sigma: as above.
+        band: of the N tokens; it may end after the last.
+        like: what is compared. [B,heads,N,d]
+    """
     import torch
     from torch.nn.functional import pad
 
+    count = grid[0] * grid[1]
+    prefix = like.shape[-2] - count
     rows, columns = (table.to(like) for table in _gaussian_tables(grid, sigma))
-    patches = torch.arange(max(band.start - 1, 0), min(band.stop - 1, grid[0] * grid[1]), device=like.device)
+    first, last = (min(max(end - prefix, 0), count) for end in (band.start, band.stop))
+    patches = torch.arange(first, last, device=like.device)
     part = rows[patches // grid[1], :, None] * columns[patches % grid[1], None, :]  # [n,h,w]
-    return pad(part.flatten(1), (1, 0, 1 if band.start == 0 else 0, 0))
+    empty = min(band.stop, prefix) - min(band.start, prefix)
+    return pad(part.flatten(1), (prefix, 0, empty, 0))

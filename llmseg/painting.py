@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .crf import CRF_PRESETS, DenseCrf
 from .errors import InputError
+from .squash import squash
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ __all__ = ["close_masks", "mask_classes", "present_classes"]
 
 CLASSES_AT_ONCE = 16  # in the CRF: 100 MB at 288 x 288
 DEVIATIONS = 1.0  # above the mean of the best scores
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the colours that their tower is given
 
 
 def present_classes(class_score: Tensor, background: int | None, top: int = 30, most: int = 5) -> Tensor:
@@ -80,16 +82,28 @@ def mask_classes(maps: Tensor, present: Tensor, image: Tensor, side: int = 288) 
     if not present.any():
         return masks
     preset = CRF_PRESETS["simseg"]
-    square = interpolate(image[None].float(), size=(side, side), mode="bilinear", antialias=True, align_corners=False)[
-        0
-    ]
-    crf = DenseCrf((square.to(maps.device).clamp(0, 1) * 255).round(), preset.gaussian, preset.bilateral)
+    if not image.isfinite().all():
+        raise InputError("holds NaN or infinity; expected numbers.", place="image")
+    crf = DenseCrf(_published_colours(image, side).to(maps.device), preset.gaussian, preset.bilateral)
     for labels in present.nonzero()[:, 0].split(CLASSES_AT_ONCE):
         stretched = interpolate(_stretch(maps[labels].float())[None], size=(side, side), mode="nearest")[0]
         refined = crf.infer(torch.stack([1 - stretched, stretched], dim=1), preset.steps)  # [N,2,side,side]
         closed = close_masks(refined[:, 1] > refined[:, 0])
         masks[labels] = interpolate(closed[None].float(), size=(height, width), mode="nearest")[0].bool()
     return masks
+
+
+def _published_colours(image: Tensor, side: int) -> Tensor:
+    """What the authors' CRF looks at, in 0..255. [3,H,W] -> [3,side,side]
+
+    They get the picture back from what their tower is given, and cut the digits off: rounding makes an eighth of the
+    numbers one less.
+    """
+    import torch
+
+    mean, deviation = (torch.tensor(numbers).view(3, 1, 1) for numbers in (MEAN, DEVIATION))
+    square = squash(image[None].float().cpu(), side)[0]
+    return (((square - mean) / deviation * deviation + mean) * 255).trunc()
 
 
 def close_masks(masks: Tensor, side: int = 7) -> Tensor:

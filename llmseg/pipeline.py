@@ -8,12 +8,13 @@ Not here: any stage's work.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from .assembly import assemble_classes
+from .backbone import Backbone, load_backbone
 from .background import add_background
 from .encoder import Encoder, load_encoder
 from .errors import InputError
@@ -24,7 +25,7 @@ from .labels import label_pixels
 from .names import parse_names
 from .options import AUTO, AUTO_NUMBER, BACKGROUND
 from .patch_features import build_patch_features
-from .refinement import SCORE_REFINERS, refine_maps, refine_scores
+from .refinement import EARLY_REFINERS, refine_maps, refine_scores
 from .scores import score_image
 from .text_bank import build_text_bank
 from .types import Expansion, LabelMap
@@ -64,6 +65,7 @@ class SegmentOptions:
     refiner: str = AUTO
     threshold: float = 0.0
     min_area: float = 0.0
+    flips: str = "none"
 
 
 def segment(
@@ -73,6 +75,8 @@ def segment(
     *,
     encoder: str | Path | Encoder = EMBEDDED,
     options: SegmentOptions | None = None,
+    regions: Tensor | Sequence[Tensor] | None = None,
+    backbone: str | Path | Backbone | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> LabelMap:
     """Label every pixel of a picture with one of the named classes.
@@ -84,6 +88,8 @@ def segment(
             classes of that one count, not `names`.
         encoder: a loaded encoder, or a model as in `weights.read_weights`.
         options: the knobs.
+        regions: masks for refiner "regions", as in `guides.take_regions`.
+        backbone: a loaded one, or a file, for attention "proxyclip" and refiner "lposs".
         on_batch: called with (windows done, windows in all).
 
     Returns:
@@ -98,6 +104,7 @@ def segment(
     classes = parse_names(names) if isinstance(expansion, str) else expansion.class_list
     if isinstance(encoder, (str, Path)):
         encoder = load_encoder(str(encoder))
+    backbone = load_backbone(backbone) if isinstance(backbone, (str, Path)) else backbone
     if isinstance(expansion, str):
         expansion = expand_names(classes, expansion, encoder.library)
     tell_limits(encoder, images)
@@ -112,16 +119,18 @@ def segment(
         resize=options.resize,
         scales=options.scales,
         layout=options.layout,
+        flips=options.flips,
         text_bank=bank,
+        backbone=backbone,
         on_batch=on_batch,
     )
     scores = score_image(features, bank, options.scoring)
-    early = options.refiner in SCORE_REFINERS  # as published, before phrases are merged
-    scores = refine_scores(scores, images, options.refiner) if early else scores
+    early = options.refiner in EARLY_REFINERS  # as published, before phrases are merged
+    scores = refine_scores(scores, images, options.refiner, backbone=backbone) if early else scores
     maps = assemble_classes(
         scores, options.mode, temperature=options.temperature, name_weight=options.name_weight, gate=options.gate
     )
-    maps = maps if early else refine_maps(maps, images, options.refiner)
+    maps = maps if early else refine_maps(maps, images, options.refiner, regions=regions)
     return label_pixels(maps, threshold=options.threshold, min_area=options.min_area)
 
 

@@ -1,31 +1,26 @@
-"""`ScoreMaps` or `ClassMaps` -> sharper ones, guided by the image.
+"""`ScoreMaps` or `ClassMaps` -> sharper ones, guided by the image: the names of all refiners, and the way to them.
 
-`pamr` refines the maps of phrases before they are merged, as published, or those of classes. `bilateral` makes class
-maps finer. `simseg` makes a mask of every class that is present, and paints them.
-
-Not here: the arithmetic (`pamr`, `bilateral`, `painting`), resizing and thresholds (`labels`).
+Not here: refiners of class maps (`class_refiners`) and of score maps (`score_refiners`), thresholds (`labels`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
-from .bilateral import COLOUR, DISTANCE, FINER, upsample_bilaterally
-from .class_maps import MOST_NUMBERS, ClassMaps, HeldMaps
+from .class_maps import ClassMaps
+from .class_refiners import REFINERS, refine_bilaterally
 from .errors import InputError, lookup
+from .guides import Guide, take_regions
 from .options import AUTO
-from .painting import mask_classes, present_classes
-from .pamr import DILATIONS, pamr
-from .sampling import Box, Sampler, enlarge_axis
-from .scores import Layer, ScoreMaps
+from .score_refiners import SCORE_REFINERS
+from .scores import ScoreMaps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "EARLY_REFINERS",
     "REFINERS",
     "SCORE_REFINERS",
     "refine",
@@ -34,136 +29,49 @@ __all__ = [
     "refine_scores",
 ]
 
-
-NEIGHBOURS = 8 * len(DILATIONS)  # of a pixel in PAMR, which holds a weight for each
-
-
-def _keep(maps: ClassMaps, images: Tensor) -> ClassMaps:
-    return maps
+EARLY_REFINERS = frozenset({"pamr", "lposs"})  # as published, before phrases are merged
 
 
-def refine_bilaterally(
-    maps: ClassMaps, images: Tensor, colour: float = COLOUR, distance: float = DISTANCE
+def refine_maps(
+    maps: ClassMaps,
+    images: Tensor,
+    refiner: str = AUTO,
+    *,
+    regions: Tensor | Sequence[Tensor] | None = None,
+    backbone: Any | None = None,
 ) -> ClassMaps:
-    """Joint bilateral upsampling of class maps; see `bilateral`. maps [B,C,h,w] -> [B,C,4h,4w]
-
-    Raises:
-        InputError: maps too large to be made finer.
-    """
-    import torch
-
-    _refuse_too_many(maps, (maps.grid[0] * FINER, maps.grid[1] * FINER))
-    refined = [upsample_bilaterally(*each, colour, distance) for each in zip(maps.maps, images, strict=True)]
-    return replace(maps, source=HeldMaps(torch.stack(refined)))
-
-
-def _refuse_too_many(maps: ClassMaps, grid: tuple[int, int], more: int = 0) -> None:
-    """Refuse maps on a grid, and as many more, that memory does not hold."""
-    images, classes = maps.source.shape[:2]
-    if (images * classes + more) * grid[0] * grid[1] > MOST_NUMBERS:
-        raise InputError(
-            f"{classes} classes on {grid[0]} x {grid[1]} points are too many to refine; "
-            "expected fewer classes, a smaller picture or refiner 'none'.",
-            place="refiner",
-        )
-
-
-def _refine_class_maps(maps: ClassMaps, images: Tensor) -> ClassMaps:
-    """PAMR on class maps, at the original's pixels."""
-    import torch
-    from torch.nn.functional import interpolate
-
-    _refuse_too_many(maps, maps.size, NEIGHBOURS)
-    values = interpolate(maps.maps, size=maps.size, mode="bilinear", align_corners=False)
-    refined = [pamr(each, image.to(each)) for each, image in zip(values, images, strict=True)]
-    return replace(maps, source=HeldMaps(torch.stack(refined)))
-
-
-def _paint(maps: ClassMaps, images: Tensor) -> ClassMaps:
-    """A mask per present class times its name's score; no other class, and no pixel outside all masks, has any."""
-    import torch
-
-    _refuse_too_many(maps, maps.size)
-    values, scores = maps.maps, maps.scores
-    if scores is None:
-        raise InputError("maps without scores; expected those of Assemble Classes.", place="class_maps")
-    painted = []
-    for image, picture in enumerate(images):
-        score = scores.class_score[image]
-        given = None if maps.present is None else maps.present[image]
-        present = present_classes(score, maps.classes.background) if given is None else given
-        masks = mask_classes(values[image], present, picture.to(values))
-        painted.append(masks * score.clamp(min=0)[:, None, None])
-    return replace(maps, source=HeldMaps(torch.stack(painted)), probabilities=True)
-
-
-REFINERS: Mapping[str, Callable[[ClassMaps, Tensor], ClassMaps]] = MappingProxyType(
-    {"none": _keep, "bilateral": refine_bilaterally, "pamr": _refine_class_maps, "simseg": _paint}
-)
-
-
-def refine_maps(maps: ClassMaps, images: Tensor, refiner: str = AUTO) -> ClassMaps:
     """Refine class maps with the images they were made from.
 
     Args:
         maps: one map per class. maps [B,C,h,w]
         images: RGB in 0..1. [B,3,H,W]
         refiner: a name in `REFINERS`, or "auto".
+        regions: masks for refiner "regions", as in `guides.take_regions`. [N,H,W], or B of them
+        backbone: another image encoder, for refiners that look at one.
 
     Raises:
         UnknownNameError: no such refiner.
-        InputError: other images than those of the maps, or maps too large.
+        InputError: a refiner of score maps, other images than those of the maps, maps too large, regions that are
+            missing or do not fit, or a package that is not installed.
     """
     _check_images(images, len(maps), maps.size)
     if refiner == AUTO:  # a refiner that makes maps finer has nothing to do at pixels
         refiner = "none" if maps.grid == maps.size else maps.refiner
-    return lookup(REFINERS, refiner, place="refiner")(maps, images)
+    if refiner not in REFINERS and refiner in SCORE_REFINERS:
+        what = "score maps, these are class maps"
+        raise _misplaced(refiner, what, REFINERS, "Move it before Assemble Classes.")
+    chosen = lookup(REFINERS, refiner, place="refiner")
+    return chosen(maps, Guide(images, _take(regions, maps, refiner), backbone))
 
 
-def _keep_scores(scores: ScoreMaps, images: Tensor) -> ScoreMaps:
-    return scores
-
-
-def _refine_score_maps(scores: ScoreMaps, images: Tensor) -> ScoreMaps:
-    """PAMR before the merge, on whichever are fewer: phrases, or the features that their scores are linear in."""
-    import torch
-    from torch.nn.functional import interpolate
-
-    sampler = None if scores.exact else Sampler(*map(enlarge_axis, scores.size, scores.grid))
-    few = min(len(scores.queries), scores.queries.shape[1])
-    if (len(images) * few + NEIGHBOURS) * scores.size[0] * scores.size[1] > MOST_NUMBERS:
-        raise InputError(
-            f"{few} channels on {scores.size[0]} x {scores.size[1]} pixels are too many to refine; expected a smaller "
-            "picture or refiner 'none'.",
-            place="refiner",
-        )
-    if not scores.aligned:  # as published: guided by what the encoder saw
-        images = interpolate(images, size=scores.seen, mode="bilinear", align_corners=False)
-    images = interpolate(images, size=scores.size, mode="bilinear", align_corners=False)
-    refined = []
-    for image, picture in enumerate(images):
-        channels = scores.channels(image)
-        if sampler is not None:
-            whole = Box(slice(0, scores.size[0]), slice(0, scores.size[1]))
-            cells = sampler.cells(whole)
-            channels = sampler.sample(channels[:, cells.rows, cells.columns].movedim(0, 1), whole).movedim(1, 0)
-        refined.append(pamr(channels, picture.to(channels)))
-    layer = Layer(torch.stack(refined).movedim(1, -1), Sampler())
-    return replace(scores, layers=(layer,), grid=scores.size, scored=few == len(scores.queries))
-
-
-SCORE_REFINERS: Mapping[str, Callable[[ScoreMaps, Tensor], ScoreMaps]] = MappingProxyType(
-    {"none": _keep_scores, "pamr": _refine_score_maps}
-)
-
-
-def refine_scores(scores: ScoreMaps, images: Tensor, refiner: str = AUTO) -> ScoreMaps:
+def refine_scores(scores: ScoreMaps, images: Tensor, refiner: str = AUTO, *, backbone: Any | None = None) -> ScoreMaps:
     """Refine score maps, before phrases are merged into classes.
 
     Args:
-        scores: B images against K phrases; afterwards they live at the original's pixels.
+        scores: B images against K phrases; refined at the pixels, they live there afterwards.
         images: RGB in 0..1, of any size. [B,3,H,W]
         refiner: a name in `SCORE_REFINERS`; "auto" is none.
+        backbone: another image encoder, for refiners that look at one.
 
     Raises:
         InputError: a refiner of class maps, another number of images, or scores too large.
@@ -171,19 +79,34 @@ def refine_scores(scores: ScoreMaps, images: Tensor, refiner: str = AUTO) -> Sco
     """
     refiner = "none" if refiner == AUTO else refiner
     if refiner in REFINERS and refiner not in SCORE_REFINERS:
-        raise InputError(
-            f"{refiner!r} refines class maps, these are score maps; expected one of "
-            f"{', '.join(SCORE_REFINERS)}. Move it behind Assemble Classes.",
-            place="refiner",
-        )
+        what = "class maps, these are score maps"
+        raise _misplaced(refiner, what, SCORE_REFINERS, "Move it behind Assemble Classes.")
     if len(images) != len(scores):
         raise InputError(f"{len(images)} images; expected the {len(scores)} of the maps.", place="image")
-    return lookup(SCORE_REFINERS, refiner, place="refiner")(scores, images)
+    return lookup(SCORE_REFINERS, refiner, place="refiner")(scores, Guide(images, None, backbone))
 
 
-def refine(maps: ScoreMaps | ClassMaps, images: Tensor, refiner: str = AUTO) -> ScoreMaps | ClassMaps:
+def refine(
+    maps: ScoreMaps | ClassMaps,
+    images: Tensor,
+    refiner: str = AUTO,
+    *,
+    regions: Tensor | Sequence[Tensor] | None = None,
+    backbone: Any | None = None,
+) -> ScoreMaps | ClassMaps:
     """`refine_scores` or `refine_maps`, by what is given."""
-    return refine_scores(maps, images, refiner) if isinstance(maps, ScoreMaps) else refine_maps(maps, images, refiner)
+    if isinstance(maps, ScoreMaps):
+        return refine_scores(maps, images, refiner, backbone=backbone)
+    return refine_maps(maps, images, refiner, regions=regions, backbone=backbone)
+
+
+def _take(regions: Any, maps: ClassMaps, refiner: str) -> tuple[Tensor, ...] | None:
+    """The regions where the refiner looks at them."""
+    return None if regions is None or refiner != "regions" else take_regions(regions, len(maps), maps.size)
+
+
+def _misplaced(refiner: str, what: str, choices: Collection[str], remedy: str) -> InputError:
+    return InputError(f"{refiner!r} refines {what}; expected one of {', '.join(choices)}. {remedy}", place="refiner")
 
 
 def _check_images(images: Tensor, count: int, size: tuple[int, int]) -> None:

@@ -323,7 +323,8 @@ def _folders(options: argparse.Namespace) -> dict[str, Path]:
 def _typed_files(assignments: Sequence[str]) -> list[Path]:
     """Paths, not bare names, typed on the command line: the person may read those files."""
     values = [assignment.partition("=")[2] for assignment in assignments]
-    paths = [Path(value) for value in values if len(value) < LONGEST_PATH]
+    # A model may be two files, as `weights.split_files` has them.
+    paths = [Path(part) for value in values if len(value) < LONGEST_PATH for part in {value, *value.split(" + ")}]
     return [path for path in paths if len(path.parts) > 1 and path.is_file()]
 
 

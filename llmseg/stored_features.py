@@ -12,6 +12,7 @@ from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING, Any
 
 from .attention import ATTENTION
+from .backbone import Backbone
 from .encoder import Encoder
 from .errors import InputError, lookup
 from .options import AUTO
@@ -27,7 +28,13 @@ __all__ = ["features_key", "pack_features", "unpack_features"]
 
 
 def features_key(
-    encoder: Encoder, images: Tensor, *, attention: str, text_bank: TextBank | None = None, **options: object
+    encoder: Encoder,
+    images: Tensor,
+    *,
+    attention: str,
+    text_bank: TextBank | None = None,
+    backbone: Backbone | None = None,
+    **options: object,
 ) -> str | None:
     """A text that determines the features; None where a file is not worth it.
 
@@ -38,6 +45,7 @@ def features_key(
         images: in any layout; every number of them counts.
         attention: as in `build_patch_features`.
         text_bank: counts only for an attention with feedback; other words need no other features.
+        backbone: counts only for an attention with a proxy.
         options: the rest of what `build_patch_features` is given.
 
     Raises:
@@ -51,9 +59,14 @@ def features_key(
         if text_bank is None:
             return None
         phrases = f"{text_bank.model} {tensor_hash(text_bank.embeddings)}"
-    number_format = str(encoder.module.visual.conv1.weight.dtype)
+    eyes = ""
+    if method.proxy is not None:
+        if backbone is None:
+            return None
+        eyes = backbone.identity
+    number_format = str(encoder.image_dtype)
     made_by = [encoder.identity, number_format, asdict(encoder.defaults)]
-    return content_hash(made_by, tensor_hash(images), attention, phrases, options)
+    return content_hash(made_by, tensor_hash(images), attention, phrases, eyes, options)
 
 
 def pack_features(features: PatchFeatures) -> dict[str, Any]:

@@ -16,14 +16,14 @@ import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["END", "START", "VOCABULARY_SIZE", "ClipTokenizer", "batch_lengths", "is_plain"]
+__all__ = ["END", "START", "VOCABULARY_SIZE", "ClipTokenizer", "Tokenizer", "batch_lengths", "is_plain"]
 
 MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
 MERGE_COUNT = 49152 - 256 - 2
@@ -35,6 +35,26 @@ CACHED_PIECES = 65_536
 
 # \p{L} and \p{N} need the `regex` package, which comes with open_clip_torch.
 PIECES = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+class Tokenizer(Protocol):
+    """What the text side asks of a tokenizer.
+
+    Attributes:
+        context_length: tokens of the longest sentence, those that mark its start and end included.
+    """
+
+    context_length: int
+
+    def fits(self, text: str) -> bool:
+        """Whether a sentence is read to its end."""
+
+    def __call__(self, sentences: Sequence[str], length: int | None = None) -> Tensor:
+        """Token ids of sentences, padded to a length; None for the longest, where the text tower allows that. [N,L]
+
+        Raises:
+            InputError: a sentence is longer than `context_length`.
+        """
 
 
 class ClipTokenizer:
@@ -56,6 +76,13 @@ class ClipTokenizer:
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without start and end."""
         return [token for piece in self._pieces.findall(clean_text(text)) for token in self._encode_piece(piece)]
+
+    def fits(self, text: str) -> bool:
+        """Whether start, text and end are no more than `context_length` tokens."""
+        room = self.context_length - 2
+        if len(text) <= room and is_plain(text):  # no token is shorter than a letter
+            return True
+        return len(self.encode(text)) <= room
 
     def __call__(self, sentences: Sequence[str], length: int | None = None) -> Tensor:
         """Token ids of sentences, padded with zeros. int64 [N,L]

@@ -182,7 +182,8 @@ class Level:
     """Images at one scale, encoded window by window.
 
     Args:
-        windows: unit features of every window. [B,ny,nx,h,w,D]
+        windows: unit features of every window, or the mean of two where mirror images were looked at.
+            [B,ny,nx,h,w,D]
         plan: where the windows lie.
     """
 

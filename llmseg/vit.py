@@ -17,7 +17,7 @@ from .clip_config import ClipConfig, TowerConfig
 from .errors import ModelError
 from .mixing import Projections
 
-__all__ = ["Block", "Clip", "VisionTower", "build_clip"]
+__all__ = ["Block", "Clip", "TextSide", "VisionTower", "build_clip", "resize_positions"]
 
 
 class QuickGELU(nn.Module):
@@ -103,6 +103,7 @@ class VisionTower(nn.Module):
         super().__init__()
         width, patch = config.vision.width, config.patch_size
         self.patch_size = patch
+        self.prefix = 1  # CLS
         self.side = config.image_size // patch
         self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
         self.class_embedding = nn.Parameter(torch.empty(width))
@@ -124,6 +125,10 @@ class VisionTower(nn.Module):
         """The blocks in order."""
         return cast("list[Block]", list(self.transformer.resblocks))
 
+    def on_grid(self, grid: tuple[int, int]) -> list[Block]:
+        """The same: positions are added before the first."""
+        return self.blocks
+
     def read_out(self, x: Tensor) -> Tensor:
         """Tokens of the last block in the space shared with text. [...,width] -> [...,D]"""
         out: Tensor = self.ln_post(x) @ self.proj
@@ -141,20 +146,32 @@ class VisionTower(nn.Module):
         if grid == (self.side, self.side):
             return self.positional_embedding
         cls, table = self.positional_embedding[:1], self.positional_embedding[1:]
-        square = table.float().T.reshape(1, -1, self.side, self.side)
-        # Asking for a tenth of a patch too much makes the sampling grid DINO's, which dense CLIP code shares.
-        scale = tuple((length + 0.1) / self.side for length in grid)
-        resized = F.interpolate(square, scale_factor=scale, mode="bicubic", align_corners=False)
-        return torch.cat([cls, resized.flatten(2)[0].T.to(cls)])
+        return torch.cat([cls, resize_positions(table, self.side, grid)])
 
 
-class Clip(nn.Module):
-    """Both towers; `state_dict` keys equal open_clip's."""
+def resize_positions(table: Tensor, side: int, grid: tuple[int, int]) -> Tensor:
+    """Positions of a square grid for another grid. [side*side,width] -> [h*w,width]"""
+    if grid == (side, side):
+        return table
+    square = table.float().T.reshape(1, -1, side, side)
+    # Asking for a tenth of a patch too much makes the sampling grid DINO's, which dense CLIP code shares.
+    scale = tuple((length + 0.1) / side for length in grid)
+    resized = F.interpolate(square, scale_factor=scale, mode="bicubic", align_corners=False)
+    return resized.flatten(2)[0].T.to(table)
 
-    def __init__(self, config: ClipConfig) -> None:
+
+class TextSide(nn.Module):
+    """Any image tower, with CLIP's text tower beside it.
+
+    Args:
+        config: sizes of the text tower.
+        visual: the image tower.
+    """
+
+    def __init__(self, config: ClipConfig, visual: nn.Module) -> None:
         super().__init__()
         self.config = config
-        self.visual = VisionTower(config)
+        self.visual = visual
         # Unlike the constructor, from_pretrained draws no random numbers: on "meta" that costs a second of imports.
         self.token_embedding = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.text.width))
         self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.text.width))
@@ -172,6 +189,15 @@ class Clip(nn.Module):
         end = tokens.argmax(-1)  # the end token has the largest id
         out: Tensor = x[torch.arange(len(x), device=x.device), end] @ self.text_projection
         return out
+
+
+class Clip(TextSide):
+    """Both towers; `state_dict` keys equal open_clip's."""
+
+    visual: VisionTower
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__(config, VisionTower(config))
 
 
 def build_clip(state: Mapping[str, Tensor], config: ClipConfig) -> Clip:

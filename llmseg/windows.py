@@ -1,9 +1,9 @@
 """Where an image is cut into windows, at one scale. Standard library only.
 
-Two layouts. `grid`: the image is resized to whole patches and windows lie on the patch grid, so that everything can
-be averaged patch by patch. `published`: proportions are kept to the pixel and windows start where the stride says,
-as in the published evaluations; what is over whole patches in a window is not looked at. In both the last window of
-a row is shifted back to the border instead of being padded.
+Three layouts. `grid`: the image is resized to whole patches and windows lie on the patch grid, so that everything can
+be averaged patch by patch. `squash`: the same, but to a square. `published`: proportions are kept to the pixel and
+windows start where the stride says, as in the published evaluations; what is over whole patches in a window is not
+looked at. In all three the last window of a row is shifted back to the border instead of being padded.
 
 Not here: pixels (`patch_features`). Source: mmsegmentation's resize and slide inference, as used by SCLIP
 (arXiv:2312.01597) and NACLIP (arXiv:2404.08181).
@@ -17,9 +17,18 @@ from .defaults import EngineDefaults
 from .errors import InputError
 from .options import AUTO_NUMBER
 
-__all__ = ["GRID", "MOST_WINDOW_PATCHES", "PUBLISHED", "WindowPlan", "choose_window", "plan_windows", "starts"]
+__all__ = [
+    "GRID",
+    "MOST_WINDOW_PATCHES",
+    "PUBLISHED",
+    "SQUASH",
+    "WindowPlan",
+    "choose_window",
+    "plan_windows",
+    "starts",
+]
 
-GRID, PUBLISHED = "grid", "published"
+GRID, PUBLISHED, SQUASH = "grid", "published", "squash"
 MOST_PATCHES = 2**20  # of an image: 16,384 x 16,384 pixels in a ViT-B/16
 MOST_PATCHES_IN_ALL = 2**22  # over all windows of an image at one scale: 8 GB at 512 numbers each
 MOST_WINDOW_PATCHES = 2**14  # 2048 x 2048 pixels there
@@ -73,7 +82,7 @@ def choose_window(window: int, stride: int, defaults: EngineDefaults, patch: int
     Raises:
         InputError: negative, no multiple of the patch size where the layout needs one, or gaps between windows.
     """
-    step = patch if layout == GRID else 1
+    step = 1 if layout == PUBLISHED else patch
     side = round(defaults.window / patch) * patch if window == AUTO_NUMBER else _check(window, patch, step, "window")
     if side == 0:
         return 0, patch
@@ -108,15 +117,17 @@ def plan_windows(
         size: pixels of the original, height first.
         patch: side of a patch in pixels.
         window, stride: as from `choose_window`; a window is cut to the image where that is smaller.
-        resize: short side in pixels at factor 1; 0 keeps the size.
+        resize: short side in pixels at factor 1; 0 keeps the size, in layout squash that of the short side.
         factor: of this scale.
-        layout: grid or published.
+        layout: grid, published or squash.
 
     Raises:
         InputError: more patches than memory holds.
     """
     scale = factor * resize / min(size) if resize else factor
-    if layout == GRID:
+    if layout == SQUASH:
+        height = width = max(1, round(factor * (resize or min(size)) / patch)) * patch
+    elif layout == GRID:
         height, width = (max(1, round(side * scale / patch)) * patch for side in size)
     else:
         scale = min(scale, LONGEST_SIDE / max(size)) if resize else scale

@@ -2,7 +2,19 @@
 
 import llmseg
 
-from . import asking, encoding, expansion, interchange, maps, measuring, output, seeing, text
+from . import (
+    asking,
+    backbone,
+    encoding,
+    expansion,
+    interchange,
+    maps,
+    measuring,
+    output,
+    regions,
+    seeing,
+    text,
+)
 from .search import SEARCH_ALIASES
 
 VERSION = "0.1.0"  # of the library these nodes were written for; a test holds it against llmseg's own
@@ -17,7 +29,9 @@ _NODES = {
     **asking.NODES,
     **expansion.NODES,
     **encoding.NODES,
+    **backbone.NODES,
     **maps.NODES,
+    **regions.NODES,
     **output.NODES,
     **seeing.NODES,
     **interchange.NODES,

@@ -7,17 +7,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmseg.backbone import Backbone
 from llmseg.encoder import Encoder
 from llmseg.examples import load_example, load_truth, tell_limits
 from llmseg.files import image_to_tensor
-from llmseg.options import ACTIVATION, ATTENTION, AUTO, DTYPE, LAYOUT, RESIZE, SCALES, SCENE, STRIDE, WINDOW
+from llmseg.options import ACTIVATION, ATTENTION, AUTO, DTYPE, FLIPS, LAYOUT, RESIZE, SCALES, SCENE, STRIDE, WINDOW
 from llmseg.patch_features import build_patch_features
 from llmseg.stored_features import features_key, pack_features, unpack_features
 from llmseg.types import LabelMap, PatchFeatures, TextBank
 
 from . import progress
 from .models import check_model, model_input, model_stamp, open_encoder
-from .sockets import ENCODER, LABEL_MAP, PATCH_FEATURES, TEXT_BANK, choice, integer, socket, switch, to_image, to_images
+from .sockets import (
+    BACKBONE,
+    ENCODER,
+    LABEL_MAP,
+    PATCH_FEATURES,
+    TEXT_BANK,
+    choice,
+    integer,
+    socket,
+    switch,
+    to_image,
+    to_images,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +114,8 @@ class LLMSegEncodeImage:
                 "scales": choice(SCALES),
                 "layout": choice(LAYOUT),
                 "text_bank": socket(TEXT_BANK, "The encoded phrases; only attention 'resclip' looks at them."),
+                "flips": choice(FLIPS),
+                "backbone": socket(BACKBONE, "What tells alike from different; only attention 'proxyclip' asks it."),
             },
         }
 
@@ -115,12 +130,15 @@ class LLMSegEncodeImage:
         scales: str = AUTO,
         layout: str = AUTO,
         text_bank: TextBank | None = None,
+        flips: str = "none",
+        backbone: Backbone | None = None,
     ) -> tuple[PatchFeatures]:
         images, tell = to_images(image), progress.report_steps()
         tell_limits(encoder, images)
         sides = {"window": window, "stride": stride, "resize": resize}
-        how: dict[str, Any] = {"attention": attention, "scales": scales, "layout": layout, "text_bank": text_bank}
-        return (build_patch_features(encoder, images, **sides, **how, on_batch=tell),)
+        beside: dict[str, Any] = {"text_bank": text_bank, "backbone": backbone}
+        looks: dict[str, Any] = {"attention": attention, "scales": scales, "layout": layout, "flips": flips}
+        return (build_patch_features(encoder, images, **sides, **looks, **beside, on_batch=tell),)
 
     @classmethod
     def STORE_KEY(cls, encoder: Encoder, image: Tensor, attention: str, **options: Any) -> str | None:

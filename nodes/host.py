@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from llmseg import downloads
 from llmseg.errors import InputError
 from llmseg.llm import read_configuration
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 ROOTS = ("input", "output", "temp")
 MODEL_KINDS = ("llmseg", "clip_vision", "text_encoders", "clip")  # ComfyUI's names for model folders
-MODELS_VARIABLE = "LLMSEG_MODELS"
 PACK_WORKFLOWS = Path(__file__).parent.parent / "workflows"
 
 
@@ -193,12 +193,10 @@ def model_folders() -> list[Path]:
     """Folders that CLIP checkpoints are looked for in, best first; some may not exist.
 
     ComfyUI: `models/llmseg`, which this call registers so that extra_model_paths.yaml may add to it,
-    then the folders for CLIP towers. Headless: those of LLMSEG_MODELS, separated as in PATH, or
-    else `models/llmseg` below the current folder, where a ComfyUI checkout has them too.
+    then the folders for CLIP towers. Headless: those of `llmseg.downloads`.
     """
     if not in_comfyui():
-        listed = os.environ.get(MODELS_VARIABLE, "").split(os.pathsep)
-        return [Path(folder) for folder in listed if folder] or [Path("models", "llmseg")]
+        return downloads.model_folders()
     paths = comfy_module("folder_paths")
     folders = [Path(folder) for kind in model_kinds() for folder in paths.get_folder_paths(kind)]
     return list(dict.fromkeys(folders))

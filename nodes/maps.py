@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmseg.assembly import assemble_classes
+from llmseg.backbone import Backbone
 from llmseg.class_maps import ClassMaps
 from llmseg.labels import label_pixels
 from llmseg.options import AUTO, GATE, MIN_AREA, MODE, NAME_WEIGHT, REFINER, SCORING, TEMPERATURE, THRESHOLD
@@ -17,6 +18,7 @@ from llmseg.types import LabelMap, PatchFeatures, TextBank
 
 from .memory import on_device
 from .sockets import (
+    BACKBONE,
     CLASS_MAPS,
     LABEL_MAP,
     PATCH_FEATURES,
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CATEGORY = "llmseg/maps"
+REGIONS_TIP = (
+    "Masks of things in the one picture, of a SAM node or any other, for refiner 'regions': each becomes one class. "
+    "They may overlap, the smaller ones win, and need not cover everything."
+)
 EITHER_MAPS = f"{CLASS_MAPS},{SCORE_MAPS}"
 
 
@@ -110,12 +116,23 @@ class LLMSegRefine:
                 "class_maps": socket(EITHER_MAPS, "One map per class, or one per phrase from Score Patches."),
                 "image": socket("IMAGE", "The pictures that were encoded."),
                 "refiner": choice(REFINER),
-            }
+            },
+            "optional": {
+                "regions": socket("MASK", REGIONS_TIP),
+                "backbone": socket(BACKBONE, "What tells alike from different; only refiner 'lposs' asks it."),
+            },
         }
 
     @on_device
-    def execute(self, class_maps: ClassMaps | ScoreMaps, image: Tensor, refiner: str) -> tuple[ClassMaps | ScoreMaps]:
-        return (refine(class_maps, to_images(image), refiner),)
+    def execute(
+        self,
+        class_maps: ClassMaps | ScoreMaps,
+        image: Tensor,
+        refiner: str,
+        regions: Tensor | None = None,
+        backbone: Backbone | None = None,
+    ) -> tuple[ClassMaps | ScoreMaps]:
+        return (refine(class_maps, to_images(image), refiner, regions=regions, backbone=backbone),)
 
 
 class LLMSegLabel:

@@ -15,6 +15,7 @@ from dataclasses import fields, is_dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from llmseg.backbone import Backbone
 from llmseg.encoder import Encoder
 from llmseg.options import AUTO
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 WHOLE = 1e32  # bytes; more than any model has
 
 Call = TypeVar("Call", bound=Callable[..., Any])
+Model = TypeVar("Model", Encoder, Backbone)
 
 
 def building_device() -> torch.device:
@@ -51,7 +53,7 @@ def number_format(dtype: str) -> str:
     return "float16" if _management().should_use_fp16(host.torch_device()) else "float32"
 
 
-def hand_over(encoder: Encoder, results: torch.device | None = None) -> Encoder:
+def hand_over(encoder: Model, results: torch.device | None = None) -> Model:
     """Give the towers to ComfyUI's memory management; headless they stay where they are.
 
     Args:

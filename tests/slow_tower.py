@@ -249,6 +249,29 @@ def slow_resclip(tower, image, phrases=None):
     return look(affinity)
 
 
+def slow_proxyclip(tower, image, phrases=None, alike=None, cutoff=1.2, sharpness=3.0):
+    """`alike` are unit vectors of a backbone's patches on the tower's grid or a finer one [h,w,E]; None: each its own."""
+    after, grid = tower.outputs(image)
+    last = tower.layers
+    heads = [v[1:] for _, _, v in tower.project(after[last - 1], last)]
+    if alike is None:
+        return tower.read(tower.merge(heads, last), grid)
+    wanted = tuple(alike.shape[:2])
+    flat = alike.double().reshape(-1, alike.shape[-1])
+    cosines = flat @ flat.T
+    logits = sharpness * (cosines - cutoff * cosines.mean())
+    attended = []
+    for v in heads:
+        maps = v.T.reshape(1, -1, *grid)
+        values = F.interpolate(maps, size=wanted, mode="bilinear")[0].flatten(1).T
+        rows = []
+        for patch, row in enumerate(logits):
+            weights = row.clamp(min=0).exp() * (row >= 0)
+            rows.append((weights / weights.sum()) @ values if weights.any() else values[patch])
+        attended.append(torch.stack(rows))
+    return tower.read(tower.merge(attended, last), wanted)
+
+
 TWINS = {
     "vanilla": slow_vanilla,
     "maskclip": slow_maskclip,
@@ -261,4 +284,5 @@ TWINS = {
     "scclip": slow_scclip,
     "resclip": slow_resclip,
     "stitched": slow_naclip,  # one window
+    "proxyclip": slow_proxyclip,
 }

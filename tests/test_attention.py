@@ -20,6 +20,7 @@ KEPT = {
     "scclip": (("kk",), False, False, 0),
     "resclip": (("kk",), False, False, 5),
     "stitched": (("kk",), False, False, 5),
+    "proxyclip": ((), False, False, 0),
 }
 NUMBERS = {
     ("surgery", "depth"): 6,
@@ -33,6 +34,7 @@ NUMBERS = {
     ("resclip", "borrowed"): attention.Borrowed((6, 7, 8, 9), ("qk",), share=0.4, gain=2.0),
     ("resclip", "feedback"): attention.Feedback(share=0.7, gain=1.8, threshold=0.11, logit_scale=40.0),
     ("stitched", "stitched"): True,
+    ("proxyclip", "proxy"): attention.Proxy(cutoff=1.2, sharpness=3.0),
 }
 
 
@@ -51,7 +53,7 @@ def test_parts_kept_of_the_last_block(name):
     assert (entry.pairs, entry.residual, entry.ffn, entry.window) == KEPT[name]
 
 
-@pytest.mark.parametrize("field", ["depth", "normalised", "borrowed", "feedback", "calibration", "stitched"])
+@pytest.mark.parametrize("field", ["depth", "normalised", "borrowed", "feedback", "calibration", "proxy", "stitched"])
 def test_extra_branches_are_the_published_ones(field):
     plain = attention.LastBlock((), residual=False, ffn=False, source="")
     found = {name: getattr(entry, field) for name, entry in ATTENTION.items()}

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+import llmseg
 from llmseg import options
-from llmseg.defaults import MODEL_DEFAULTS, EngineDefaults, engine_defaults
+from llmseg.defaults import KIND_DEFAULTS, MODEL_DEFAULTS, EngineDefaults, engine_defaults
 
-MODEL = Path(options.__file__).parent / "data" / "models" / "embedded.safetensors"
+ALL = {**MODEL_DEFAULTS, **KIND_DEFAULTS}
+
+MODEL = Path(llmseg.__file__).parent / "data" / "models" / "embedded.safetensors"
 
 
-@pytest.mark.parametrize("defaults", [EngineDefaults(), *MODEL_DEFAULTS.values()], ids=["unknown", *MODEL_DEFAULTS])
+@pytest.mark.parametrize("defaults", ALL.values(), ids=ALL)
 def test_defaults_are_real_names_within_limits(defaults: EngineDefaults) -> None:
     for table in ("attention", "templates", "mode", "scales", "layout", "scoring", "refiner"):
         assert getattr(defaults, table) in getattr(options, table.upper()).names
@@ -27,6 +30,10 @@ def test_defaults_are_real_names_within_limits(defaults: EngineDefaults) -> None
 def test_defaults_by_name() -> None:
     assert engine_defaults("emoji-world") is MODEL_DEFAULTS["emoji-world"]
     assert engine_defaults("nobody's") == EngineDefaults()
+    for kind, defaults in KIND_DEFAULTS.items():
+        assert engine_defaults("nobody's", kind) is defaults
+        assert engine_defaults("emoji-world", kind) is MODEL_DEFAULTS["emoji-world"]
+    assert engine_defaults("nobody's", "nothing") == EngineDefaults()
 
 
 def test_calibrated_models_exist() -> None:
@@ -37,6 +44,7 @@ def test_calibrated_models_exist() -> None:
     assert set(MODEL_DEFAULTS) <= {own_name, *options.MODEL.names}
 
 
-def test_table_cannot_be_changed() -> None:
+@pytest.mark.parametrize("table", [MODEL_DEFAULTS, KIND_DEFAULTS])
+def test_tables_cannot_be_changed(table) -> None:
     with pytest.raises(TypeError):
-        MODEL_DEFAULTS["new"] = EngineDefaults()  # type: ignore[index]
+        table["new"] = EngineDefaults()

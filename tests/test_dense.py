@@ -129,6 +129,7 @@ LOOKED_AT = {
     "scclip": "kv",
     "resclip": "kv",
     "stitched": "kv",
+    "proxyclip": "v",
 }
 
 

@@ -53,7 +53,7 @@ def test_patches_are_unit_vectors_of_the_normalised_picture(encoder, images, nam
 
 @pytest.mark.parametrize("name", ATTENTION)
 def test_auto_is_the_models_own_attention(encoder, images, name, monkeypatch):
-    monkeypatch.setattr("llmseg.encoder.engine_defaults", lambda model: EngineDefaults(attention=name))
+    monkeypatch.setattr("llmseg.encoder.engine_defaults", lambda model, kind: EngineDefaults(attention=name))
     assert encoder.encode_patches(images).equal(encoder.encode_patches(images, name))
 
 
@@ -285,7 +285,7 @@ def test_an_unknown_attention_is_refused(encoder, images):
         encoder.encode_patches(images, "naclipp")
     assert str(caught.value) == (
         "attention: unknown name 'naclipp'; expected one of vanilla, maskclip, surgery, gem, sclip, clearclip, naclip, "
-        "itaclip, scclip, resclip, stitched. Did you mean 'naclip'?"
+        "itaclip, scclip, resclip, stitched, proxyclip. Did you mean 'naclip'?"
     )
 
 
@@ -299,3 +299,9 @@ def test_a_missing_model_is_refused():
     with pytest.raises(ModelError) as caught:
         load_encoder("none.safetensors")
     assert str(caught.value) == "model: no file 'none.safetensors'; expected one of none.safetensors."
+
+
+def test_the_number_format_of_each_side_is_told(encoders):
+    for name, encoder in encoders.items():
+        assert encoder.image_dtype == getattr(torch, name)
+        assert encoder.text_identity == f"{encoder.identity}+torch.float32"

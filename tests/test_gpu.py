@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from plain_models import make_backbone, plain_state
 
 from llmseg import patch_features
 from llmseg.attention import ATTENTION
+from llmseg.backbone import Backbone
 from llmseg.crf import CRF_PRESETS, DenseCrf
 from llmseg.encoder import load_encoder
 from llmseg.examples import load_example
@@ -19,6 +21,7 @@ from llmseg.patch_features import build_patch_features
 from llmseg.pipeline import SegmentOptions, segment
 from llmseg.refinement import REFINERS
 from llmseg.run import main
+from llmseg.towers.plain import build_plain
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -71,10 +74,28 @@ def test_full_precision_is_closer_where_nothing_is_chosen(encoder, images, name)
     torch.testing.assert_close(seen.cpu(), encoder.encode_patches(images, name), atol=5e-3, rtol=0)
 
 
-def agreement(here, there, **knobs):
+@pytest.mark.parametrize(("attention", "refiner"), [("proxyclip", "none"), ("naclip", "lposs")])
+def test_a_backbone_there_is_close_to_one_here(encoder, on_gpu, images, attention, refiner):
+    here, there = make_backbone(), Backbone(build_plain(plain_state()), "tiny", "tiny", "cuda")
+    assert there.module.norm.weight.dtype == torch.float16
+    for look in ("patch_features", "value_features"):
+        seen = getattr(there, look)(images.cuda())
+        assert (seen.device.type, seen.dtype) == ("cuda", torch.float32)
+        torch.testing.assert_close(seen.cpu(), getattr(here, look)(images), atol=0.02, rtol=0)
+    options = SegmentOptions(attention=attention, refiner=refiner, scales="one")
+    labels = [
+        segment(load_example("park"), NAMES, encoder=model, options=options, backbone=eyes).labels
+        for model, eyes in ((encoder, here), (on_gpu, there))
+    ]
+    assert labels[1].device.type == "cuda"
+    assert (labels[0] == labels[1].cpu()).float().mean() > 0.95
+
+
+def agreement(here, there, regions=None, **knobs):
     """Share of a scene's pixels that both devices label alike."""
-    picture, options = load_example("park"), SegmentOptions(**knobs)
-    labels = [segment(picture, NAMES, encoder=model, options=options).labels for model in (here, there)]
+    picture = load_example("park")
+    given = {"options": SegmentOptions(**knobs), "regions": regions, "backbone": make_backbone()}
+    labels = [segment(picture, NAMES, encoder=model, **given).labels for model in (here, there)]
     assert labels[1].device.type == "cuda"
     return (labels[0] == labels[1].cpu()).float().mean()
 
@@ -93,7 +114,10 @@ def test_every_mode_is_that_of_a_processor(encoder, on_gpu, mode, scoring):
 @pytest.mark.parametrize("layout", ["grid", "published"])
 @pytest.mark.parametrize("refiner", REFINERS)
 def test_every_refiner_is_that_of_a_processor(encoder, on_gpu, refiner, layout):
-    assert agreement(encoder, on_gpu, refiner=refiner, layout=layout) > 0.99
+    if refiner == "superpixels":
+        pytest.importorskip("skimage")
+    regions = torch.from_numpy(load_example("park").copy()).movedim(-1, 0) > 100  # a mask per colour
+    assert agreement(encoder, on_gpu, regions, refiner=refiner, layout=layout) > 0.99
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,12 @@ def run(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[in
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_prompt_gets_one_line_and_nothing_runs(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change, message = BROKEN[name]
     prompt = copy.deepcopy(PROMPT)
     change(prompt)
+    monkeypatch.setenv("LLMSEG_MODELS", "models/llmseg")
     assert run(tmp_path, json.dumps(prompt), capsys) == (2, f"error: broken.json, {message}\n")
 
 

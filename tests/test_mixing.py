@@ -31,8 +31,9 @@ def slow_attend(own, values, pairs, grid=GRID, window=0.0, scale=1.0, bias=None)
         raised = []
         for j in range(tokens):
             logit = scale * float(a[i] @ b[j]) / math.sqrt(width)
-            if window and i and j:
-                (y1, x1), (y2, x2) = divmod(i - 1, grid[1]), divmod(j - 1, grid[1])
+            first = tokens - grid[0] * grid[1]
+            if window and i >= first and j >= first:
+                (y1, x1), (y2, x2) = divmod(i - first, grid[1]), divmod(j - first, grid[1])
                 logit += math.exp(-((y1 - y2) ** 2 + (x1 - x2) ** 2) / (2 * window**2))
             logit += float(bias[image, i, j]) if bias is not None else 0.0
             raised.append(math.exp(logit))
@@ -157,6 +158,16 @@ def test_gaussian_window_equals_a_loop_over_pairs(grid, sigma):
     cells = [(y, x) for y in range(grid[0]) for x in range(grid[1])]
     wanted = [[math.exp(-((a - c) ** 2 + (b - d) ** 2) / (2 * sigma**2)) for c, d in cells] for a, b in cells]
     torch.testing.assert_close(gaussian_window(grid, sigma), torch.tensor(wanted))
+
+
+@pytest.mark.parametrize("rows", [1, 4, 100])
+@pytest.mark.parametrize("prefix", [0, 1, 5])
+def test_tokens_before_the_patches_have_no_place_in_the_window(monkeypatch, prefix, rows):
+    """None as in SigLIP, CLS alone, or CLS and registers; and in bands of queries, those among them too."""
+    own = projections(tokens=prefix + GRID[0] * GRID[1])
+    monkeypatch.setattr(mixing, "LARGEST_MASK", rows * own.k.shape[-2])
+    got = attend(own, own.v, ("kk", "qq"), grid=GRID, window=1.5)
+    torch.testing.assert_close(got, slow_attend(own, own.v, ("kk", "qq"), window=1.5), atol=1e-6, rtol=0)
 
 
 def test_window_is_symmetric_and_gives_cls_no_bonus():

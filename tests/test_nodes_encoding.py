@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import import_nodes
+from plain_models import make_backbone
 
 from llmseg import build_text_bank, expand_names, parse_names
 from llmseg.encoder import Encoder
@@ -50,11 +51,14 @@ IMAGE = torch.rand(2, 21, 45, 3, generator=torch.Generator().manual_seed(0))
 def test_every_attention_gives_features_of_every_image(attention: str, encoder: Encoder) -> None:
     bank = build_text_bank(encoder, expand_names(parse_names("dog, grass")))
     given = (encoder, IMAGE, attention, 32, 16, -1, "one")
-    (features,) = ENCODING.LLMSegEncodeImage().execute(*given, text_bank=bank)
+    (features,) = ENCODING.LLMSegEncodeImage().execute(*given, text_bank=bank, backbone=make_backbone())
     assert features.size == (21, 45)
     assert len(features.levels[0].windows) == 2
     if attention == "resclip":
         with pytest.raises(InputError, match=r"^attention: 'resclip' looks at the phrases; expected a text bank\."):
+            ENCODING.LLMSegEncodeImage().execute(*given)
+    elif attention == "proxyclip":
+        with pytest.raises(InputError, match=r"^attention: 'proxyclip' asks a backbone which patches are alike; "):
             ENCODING.LLMSegEncodeImage().execute(*given)
     else:
         (without,) = ENCODING.LLMSegEncodeImage().execute(*given)
@@ -64,8 +68,8 @@ def test_every_attention_gives_features_of_every_image(attention: str, encoder: 
 @pytest.mark.parametrize("layout", LAYOUT.names)
 def test_every_layout_reaches_the_windows(layout: str, encoder: Encoder) -> None:
     (features,) = ENCODING.LLMSegEncodeImage().execute(encoder, IMAGE, "naclip", 24, 16, -1, "one", layout)
-    assert features.aligned == (layout == "grid")
-    assert features.levels[0].plan.size == ((24, 48) if layout == "grid" else (21, 45))
+    assert features.aligned == (layout != "published")
+    assert features.levels[0].plan.size == {"grid": (24, 48), "published": (21, 45), "squash": (24, 24)}[layout]
 
 
 @pytest.mark.parametrize("dtype", DTYPE.names)

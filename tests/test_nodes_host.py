@@ -206,7 +206,7 @@ def test_device_and_metadata_are_the_chosen_ones(host: Any) -> None:
 
 def test_model_folders_come_from_the_variable(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLMSEG_MODELS", raising=False)
-    assert host.model_folders() == [Path("models/llmseg")]
+    assert host.model_folders() == [Path("models/llmseg"), Path(os.environ["LLMSEG_DATA"], "models")]
     monkeypatch.setenv("LLMSEG_MODELS", os.pathsep.join(["a", "", "b"]))
     assert host.model_folders() == [Path("a"), Path("b")]
     assert host.model_kinds() == [], "kinds are ComfyUI's"

@@ -34,6 +34,12 @@ def scales_table() -> Collection[str]:
     return SCALE_FACTORS
 
 
+def flips_table() -> Collection[str]:
+    from llmseg.patch_features import MIRRORED
+
+    return MIRRORED
+
+
 def templates_table() -> Collection[str]:
     from llmseg.templates import TEMPLATES
 
@@ -41,15 +47,15 @@ def templates_table() -> Collection[str]:
 
 
 def refiner_table() -> Collection[str]:
-    from llmseg.refinement import REFINERS
+    from llmseg.refinement import REFINERS, SCORE_REFINERS
 
-    return REFINERS
+    return {*REFINERS, *SCORE_REFINERS}
 
 
 def layout_table() -> Collection[str]:
-    from llmseg.windows import GRID, PUBLISHED
+    from llmseg.windows import GRID, PUBLISHED, SQUASH
 
-    return GRID, PUBLISHED
+    return GRID, PUBLISHED, SQUASH
 
 
 def scoring_table() -> Collection[str]:
@@ -128,6 +134,7 @@ IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "SCALES": scales_table,
     "TEMPLATES": templates_table,
     "REFINER": refiner_table,
+    "FLIPS": flips_table,
     "LAYOUT": layout_table,
     "SCORING": scoring_table,
     "DTYPE": dtype_table,
@@ -155,9 +162,10 @@ def test_implementation_has_exactly_these_keys(name: str) -> None:
 
 
 def test_score_maps_take_some_of_the_refiners() -> None:
-    from llmseg.refinement import REFINERS, SCORE_REFINERS
+    from llmseg.refinement import EARLY_REFINERS, REFINERS, SCORE_REFINERS
 
-    assert {"none"} < set(SCORE_REFINERS) < set(REFINERS) == set(options.REFINER.names)
+    assert {"none", *EARLY_REFINERS} <= set(SCORE_REFINERS) < set(options.REFINER.names)
+    assert set(options.REFINER.names) - set(REFINERS) == {"lposs"}  # which works on patches
 
 
 def test_temperatures_are_those_of_modes() -> None:

@@ -6,10 +6,11 @@ import itertools
 
 import pytest
 import torch
+from plain_models import make_backbone
 from slow_tower import SlowTower, slow_naclip_end
 from torch.nn.functional import interpolate
 
-from llmseg import patch_features
+from llmseg import looking, patch_features
 from llmseg.attention import ATTENTION
 from llmseg.defaults import EngineDefaults
 from llmseg.encoder import load_encoder
@@ -69,11 +70,13 @@ def test_batches_equal_windows_one_by_one(encoder, images, monkeypatch, tokens):
 def test_no_method_lets_the_windows_of_a_batch_see_each_other(encoder, images, name):
     bank = make_bank(encoder) if ATTENTION[name].feedback else None
     options = {"attention": name, "window": 48, "stride": 40, "resize": 0, "scales": "one"}
-    (level,) = build_patch_features(encoder, images, **options, text_bank=bank).levels
+    backbone = make_backbone() if ATTENTION[name].proxy else None
+    (level,) = build_patch_features(encoder, images, **options, text_bank=bank, backbone=backbone).levels
     windows = level.windows.flatten(1, 2)
     for image, (number, (rows, columns)) in itertools.product(range(2), enumerate(level.plan.boxes)):
         pixels = images[image, :, rows, columns][None]
-        alone = encoder.encode_patches(pixels, name, bank.embeddings if bank else None)[0]
+        alike = backbone.patch_features(pixels) if backbone else None
+        alone = encoder.encode_patches(pixels, name, bank.embeddings if bank else None, alike)[0]
         torch.testing.assert_close(windows[image, number], alone, atol=1e-5, rtol=0)
 
 
@@ -290,7 +293,7 @@ def test_the_common_window_of_a_model_nobody_calibrated(tiny, patch, stride):
 @pytest.mark.parametrize("layout", ["grid", "published"])
 def test_auto_is_the_models_own_layout(tiny, images, layout, monkeypatch):
     own = EngineDefaults(window=32, stride=16, resize=50, layout=layout, attention="vanilla")
-    monkeypatch.setattr("llmseg.encoder.engine_defaults", lambda model: own)
+    monkeypatch.setattr("llmseg.encoder.engine_defaults", lambda model, kind: own)
     encoder = tiny()
     features = build_patch_features(encoder, images)
     plan = plan_windows((56, 88), 8, window=32, stride=16, resize=50, factor=1.0, layout=layout)
@@ -338,7 +341,7 @@ def test_resclip_with_the_phrases_of_another_model_is_refused(encoder, images, t
     [
         (
             {"layout": "gird"},
-            "layout: unknown name 'gird'; expected one of grid, published. Did you mean 'grid'?",
+            "layout: unknown name 'gird'; expected one of grid, published, squash. Did you mean 'grid'?",
         ),
         (
             {"scales": "fiv"},
@@ -374,7 +377,7 @@ def test_windows_that_do_not_fit_are_refused(encoder, images, numbers, message):
 
 @pytest.mark.parametrize("attention", ["scclip", "resclip"])
 def test_a_window_with_too_many_pairs_of_patches_is_refused(encoder, monkeypatch, attention):
-    monkeypatch.setattr(patch_features, "MOST_PAIRED_PATCHES", 15)
+    monkeypatch.setattr(looking, "MOST_PAIRED_PATCHES", 15)
     bank = build_text_bank(encoder, expand_names(parse_names("owl"), "off"))
     with pytest.raises(InputError) as caught:
         build_patch_features(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from conftest import random_checkpoint
 from PIL import Image
+from plain_models import make_backbone, plain_state
 from safetensors.torch import save_file
 from torch.nn.functional import interpolate
 
@@ -27,13 +29,15 @@ from llmseg.labels import label_pixels
 from llmseg.names import parse_names
 from llmseg.patch_features import SCALE_FACTORS, build_patch_features
 from llmseg.pipeline import SegmentOptions, segment
-from llmseg.refinement import REFINERS, refine_maps, refine_scores
+from llmseg.refinement import EARLY_REFINERS, REFINERS, refine_maps, refine_scores
 from llmseg.scores import score_image
 from llmseg.text_bank import build_text_bank
 from llmseg.types import UNKNOWN, LabelMap, TextBank
 
 PICTURE = load_example("park")[:97, :140]  # no multiple of the patch size
 NAMES = "dog, car, grass"
+
+REGIONS = image_to_tensor(PICTURE)[0] > 0.5  # a mask per colour
 
 FORMS: dict[str, Callable[[Path], Any]] = {
     "path": lambda path: path,
@@ -104,7 +108,8 @@ def segmented(encoder: Encoder) -> Segmented:
     def ask(**knobs: Any) -> LabelMap:
         key = tuple(sorted(knobs.items()))
         if key not in seen:
-            seen[key] = segment(PICTURE, NAMES, encoder=encoder, options=SegmentOptions(**knobs))
+            beside: dict[str, Any] = {"regions": REGIONS, "backbone": make_backbone()}
+            seen[key] = segment(PICTURE, NAMES, encoder=encoder, options=SegmentOptions(**knobs), **beside)
         return seen[key]
 
     return ask
@@ -126,12 +131,29 @@ def test_every_attention_runs(attention: str, segmented: Segmented) -> None:
     assert set(result.labels.unique().tolist()) <= {0, 1, 2}
 
 
+def test_a_backbone_may_be_a_file_and_serves_attention_and_refiner(encoder: Encoder, tmp_path: Path) -> None:
+    save_file(plain_state(), tmp_path / "eyes.safetensors")
+    chosen = SegmentOptions(attention="proxyclip", refiner="lposs", scales="one")
+    loaded, named = (
+        segment(PICTURE, NAMES, "off", encoder=encoder, options=chosen, backbone=backbone)
+        for backbone in (make_backbone(), str(tmp_path / "eyes.safetensors"))
+    )
+    assert loaded.labels.equal(named.labels)
+    assert loaded.confidence.equal(named.confidence)
+    plain = segment(PICTURE, NAMES, "off", encoder=encoder, options=SegmentOptions(scales="one", refiner="none"))
+    assert not plain.confidence.equal(loaded.confidence)
+    with pytest.raises(InputError, match=r"^attention: 'proxyclip' asks a backbone which patches are alike; "):
+        segment(PICTURE, NAMES, "off", encoder=encoder, options=chosen)
+
+
 @pytest.mark.parametrize("layout", options.LAYOUT.names)
-@pytest.mark.parametrize("refiner", options.REFINER.names)
+@pytest.mark.parametrize("refiner", REFINERS)
 def test_every_refiner_runs_in_every_layout(refiner: str, layout: str, segmented: Segmented) -> None:
+    if refiner == "superpixels":
+        pytest.importorskip("skimage")
     result = segmented(refiner=refiner, layout=layout, scales="one")
     assert set(result.labels.unique().tolist()) <= {UNKNOWN, 0, 1, 2}
-    if refiner != "simseg":
+    if refiner not in ("simseg", "regions"):
         assert (result.labels >= 0).all()
         plain = segmented(refiner="none", layout=layout, scales="one").labels
         assert (result.labels == plain).float().mean() > 0.7, "refined, not replaced"
@@ -142,10 +164,12 @@ def test_pamr_comes_before_the_merge_and_other_refiners_after_it(encoder: Encode
     bank = build_text_bank(encoder, expand_names(parse_names(NAMES), "auto", encoder.library))
     scores = score_image(build_patch_features(encoder, images, scales="one"), bank)
     for refiner in REFINERS:
-        if refiner == "pamr":
+        if refiner == "superpixels" and not importlib.util.find_spec("skimage"):
+            continue
+        if refiner in EARLY_REFINERS:
             maps = assemble_classes(refine_scores(scores, images, refiner))
         else:
-            maps = refine_maps(assemble_classes(scores), images, refiner)
+            maps = refine_maps(assemble_classes(scores), images, refiner, regions=REGIONS)
         assert segmented(refiner=refiner, scales="one").labels.equal(label_pixels(maps).labels)
 
 
@@ -187,6 +211,7 @@ KNOBS: dict[str, dict[str, Any]] = {
     "scales": {"scales": "one"},
     "layout": {"layout": "published", "refiner": "none"},
     "scoring": {"scoring": "exact", "refiner": "none"},
+    "flips": {"flips": "horizontal"},
     "gate": {"gate": "simseg"},
     "mode": {"mode": "lme"},
     "temperature": {"mode": "lme", "temperature": 5.0},

@@ -6,24 +6,37 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from slow_scores import PUBLISHED_CASES, WIDTH, make_scores, units
+from slow_refiners import slow_owner, slow_vote
+from slow_scores import make_scores, units
 from torch.nn.functional import interpolate
 
-from llmseg import options, refinement
+from llmseg import class_refiners, options
 from llmseg.assembly import assemble_classes
 from llmseg.bilateral import FINER, upsample_bilaterally
 from llmseg.class_maps import ClassMaps, HeldMaps
+from llmseg.crf import CRF_PRESETS
 from llmseg.errors import InputError, UnknownNameError
+from llmseg.guided import filter_guided
 from llmseg.labels import label_pixels
-from llmseg.modes import MODES
+from llmseg.mean_field import sharpen_by_crf
 from llmseg.painting import mask_classes, present_classes
 from llmseg.pamr import pamr
-from llmseg.refinement import REFINERS, SCORE_REFINERS, refine, refine_bilaterally, refine_maps, refine_scores
+from llmseg.refinement import (
+    EARLY_REFINERS,
+    REFINERS,
+    SCORE_REFINERS,
+    refine,
+    refine_bilaterally,
+    refine_maps,
+    refine_scores,
+)
+from llmseg.superpixels import cut_superpixels
 from llmseg.types import UNKNOWN
-from llmseg.windows import PUBLISHED
 
 INDEX = [2, 0, 0, 1, 0, 2, 3]  # in no order
 SIZE = (32, 40)
+# Of the maps as they are given; all others refine probabilities.
+OF_SCORES = ("none", "bilateral", "pamr")
 
 
 @pytest.fixture
@@ -37,9 +50,35 @@ def class_maps(mode="max", **given):
     return assemble_classes(make_scores(INDEX, size=SIZE, names=units(4, seed=6), **given), mode)
 
 
+@pytest.fixture
+def regions():
+    """Overlapping masks for each image."""
+    generator = torch.Generator().manual_seed(9)
+    masks = interpolate(torch.rand(2, 5, 3, 4, generator=generator), size=SIZE, mode="nearest") > 0.6
+    return list(masks)
+
+
+@pytest.fixture
+def sharpen(images, regions):
+    """`refine_maps` with all that any refiner asks for."""
+
+    def call(maps, name):
+        if name == "superpixels":
+            pytest.importorskip("skimage")
+        return refine_maps(maps, images, name, regions=regions if name == "regions" else None)
+
+    return call
+
+
+def likely(maps):
+    """Probabilities of all classes at the pixels. [B,C,H,W]"""
+    values = interpolate(maps.maps, size=SIZE, mode="bilinear", align_corners=False)
+    return values if maps.probabilities else (values * maps.logit_scale).softmax(1)
+
+
 def test_the_tables_are_the_listed_ones():
-    assert set(REFINERS) == set(options.REFINER.names)
-    assert set(SCORE_REFINERS) <= set(REFINERS)
+    assert {*REFINERS, *SCORE_REFINERS} == set(options.REFINER.names)
+    assert set(SCORE_REFINERS) >= EARLY_REFINERS
 
 
 # --- class maps ---
@@ -47,21 +86,21 @@ def test_the_tables_are_the_listed_ones():
 
 @pytest.mark.parametrize(("mode", "scoring"), [("max", "fast"), ("softmax_sum", "exact")])
 @pytest.mark.parametrize("name", REFINERS)
-def test_a_refiner_keeps_everything_but_the_maps(images, name, mode, scoring):
+def test_a_refiner_keeps_everything_but_the_maps(sharpen, name, mode, scoring):
     maps = class_maps(mode, scoring=scoring)
-    refined = refine_maps(maps, images, name)
+    refined = sharpen(maps, name)
     assert refined.source.shape[:2] == maps.source.shape[:2]
     changed = {
         field.name for field in fields(ClassMaps) if getattr(refined, field.name) is not getattr(maps, field.name)
     }
     assert changed <= {"source", "probabilities"}
-    assert refined.probabilities == (maps.probabilities or name == "simseg")
+    assert refined.probabilities == (maps.probabilities or name not in OF_SCORES)
     labels = label_pixels(refined)
     assert labels.labels.shape == (2, *SIZE)
     assert labels.confidence.isfinite().all()
 
 
-@pytest.mark.parametrize("name", [name for name in REFINERS if name != "simseg"])
+@pytest.mark.parametrize("name", OF_SCORES)
 def test_a_refiner_stays_between_the_values_it_is_given(images, name):
     maps = class_maps()
     refined, given = refine_maps(maps, images, name).maps.flatten(2), maps.maps.flatten(2)
@@ -69,22 +108,31 @@ def test_a_refiner_stays_between_the_values_it_is_given(images, name):
     assert bool((refined.amax(2) <= given.amax(2) + 1e-6).all())
 
 
+@pytest.mark.parametrize("name", [name for name in REFINERS if name not in OF_SCORES])
+def test_probabilities_stay_probabilities(sharpen, name):
+    refined = sharpen(class_maps(), name).maps
+    assert refined.shape == (2, 4, *SIZE)
+    assert bool(((refined >= 0) & (refined <= 1)).all())
+
+
 @pytest.mark.parametrize("name", REFINERS)
-def test_images_are_refined_one_by_one(images, name):
+def test_images_are_refined_one_by_one(images, regions, sharpen, name):
     maps = class_maps()
-    both = refine_maps(maps, images, name).maps
+    both = sharpen(maps, name).maps
     for number in range(2):
         layers = tuple(replace(layer, values=layer.values[number : number + 1]) for layer in maps.scores.layers)
         whole = maps.scores.image_vector[number : number + 1]
         one = assemble_classes(replace(maps.scores, layers=layers, see_whole=lambda whole=whole: whole), "max")
-        torch.testing.assert_close(refine_maps(one, images[number : number + 1], name).maps[0], both[number])
+        own = regions[number] if name == "regions" else None
+        alone = refine_maps(one, images[number : number + 1], name, regions=own)
+        torch.testing.assert_close(alone.maps[0], both[number])
 
 
-@pytest.mark.parametrize("name", [name for name in REFINERS if name != "simseg"])
-def test_nothing_is_changed_in_place(images, name):
+@pytest.mark.parametrize("name", REFINERS)
+def test_nothing_is_changed_in_place(images, sharpen, name):
     maps = class_maps()
     before = maps.maps.clone(), images.clone()
-    refine_maps(maps, images, name)
+    sharpen(maps, name)
     assert maps.maps.equal(before[0])
     assert images.equal(before[1])
 
@@ -112,6 +160,64 @@ def test_pamr_of_class_maps_is_guided_at_the_pixels(images):
     for number in range(2):
         enlarged = interpolate(maps.maps[number][None], size=SIZE, mode="bilinear", align_corners=False)[0]
         torch.testing.assert_close(refined.maps[number], pamr(enlarged, images[number]))
+
+
+@pytest.mark.parametrize("name", ["crf", "crf_deeplab"])
+def test_the_crf_sharpens_the_probabilities_of_the_winners(images, sharpen, name):
+    maps = class_maps()
+    refined = sharpen(maps, name).maps
+    preset = CRF_PRESETS["simseg" if name == "crf" else "deeplab"]
+    for number, (values, picture) in enumerate(zip(likely(maps), images, strict=True)):
+        winners = maps.maps[number].argmax(0).unique()  # on a grid as coarse as this one win is enough
+        torch.testing.assert_close(refined[number, winners], sharpen_by_crf(values[winners], picture, preset))
+        assert refined[number].sum(0).allclose(torch.ones(SIZE))
+
+
+def test_the_guided_filter_smooths_what_is_bilaterally_finer(images, sharpen):
+    refined = sharpen(class_maps(), "guided").maps
+    finer = refine_bilaterally(class_maps(), images)
+    for number, (values, picture) in enumerate(zip(likely(finer), images, strict=True)):
+        winners = finer.maps[number].argmax(0).unique()
+        wanted = filter_guided(values[winners], picture).clamp(0, 1)
+        torch.testing.assert_close(refined[number, winners], wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["regions", "superpixels"])
+def test_every_region_takes_its_most_frequent_label(images, regions, sharpen, name):
+    refined = sharpen(class_maps(), name).maps
+    best = likely(refine_bilaterally(class_maps(), images)).argmax(1)
+    for number in range(2):
+        masks = regions[number].float()
+        owner = slow_owner(masks) if name == "regions" else cut_superpixels(images[number])
+        wanted, share = slow_vote(best[number], owner)
+        assert refined[number].argmax(0).equal(wanted)
+        inside = owner >= 0
+        torch.testing.assert_close(refined[number].amax(0)[inside].double(), share[inside], atol=1e-5, rtol=0)
+        assert not wanted.equal(best[number])
+
+
+def test_pixels_outside_all_regions_keep_their_probabilities(images, regions, sharpen):
+    refined = sharpen(class_maps(), "regions").maps
+    before = likely(refine_bilaterally(class_maps(), images))
+    for number in range(2):
+        outside = ~regions[number].any(0)
+        assert 0 < int(outside.sum()) < outside.numel()
+        winners = refined[number].flatten(1).any(1)
+        torch.testing.assert_close(refined[number][winners][:, outside], before[number][winners][:, outside])
+
+
+def test_maps_that_are_fine_already_are_not_made_finer_first(images, sharpen):
+    exact = class_maps("softmax_sum", scoring="exact")
+    refined = sharpen(exact, "guided").maps
+    wanted = filter_guided(exact.maps[0], images[0]).clamp(0, 1)
+    winners = refined[0].flatten(1).any(1)
+    torch.testing.assert_close(refined[0][winners], wanted[winners], atol=1e-5, rtol=0)
+
+
+def test_a_refiner_may_follow_another(images, sharpen):
+    twice = sharpen(sharpen(class_maps(), "bilateral"), "crf")
+    assert twice.grid == SIZE
+    assert label_pixels(twice).labels.shape == (2, *SIZE)
 
 
 # --- simseg ---
@@ -172,75 +278,6 @@ def test_simseg_heeds_the_gate_of_the_maps(images):
         assert there == ([label] if score[number, label] > 0 else [])
 
 
-# --- score maps ---
-
-
-@pytest.mark.parametrize("phrases", [2, 9], ids=["few phrases", "few features"])
-@pytest.mark.parametrize(
-    "case", ["landscape", "several scales", "between patches", "original smaller", "original larger"]
-)
-def test_pamr_before_the_merge_is_that_of_the_phrase_maps(case, phrases):
-    given = PUBLISHED_CASES[case]
-    scoring = "exact" if given.get("layout") == PUBLISHED else "fast"
-    scores = make_scores([*range(phrases)], scoring=scoring, **given)
-    assert (len(scores.queries) <= WIDTH) == (phrases == 2)
-    images = torch.rand(2, 3, *scores.size, generator=torch.Generator().manual_seed(3))
-    refined = refine_scores(scores, images, "pamr")
-    assert (refined.grid, refined.exact, refined.scored) == (scores.size, True, phrases == 2)
-    for number in range(2):
-        guide = images[number][None]
-        if scoring == "exact":  # as published: what the encoder saw, at the original size again
-            guide = interpolate(guide, size=scores.seen, mode="bilinear", align_corners=False)
-            guide = interpolate(guide, size=scores.size, mode="bilinear", align_corners=False)
-        for before, after in (
-            (scores.phrase_scores(number), refined.phrase_scores(number)),
-            (scores.name_scores(number), refined.name_scores(number)),
-        ):
-            enlarged = interpolate(before[None], size=scores.size, mode="bilinear", align_corners=False)[0]
-            torch.testing.assert_close(after, pamr(enlarged, guide[0]), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_refined_scores_are_merged_like_any_others(images, mode):
-    scores = make_scores(INDEX, size=SIZE, weights=[1.0, 0.2, 1.0, 0.3, 1.0, 2.0, 0.5])
-    refined = refine_scores(scores, images, "pamr")
-    assert refined.bank is scores.bank
-    assert refined.class_score.equal(scores.class_score)
-    result = label_pixels(assemble_classes(refined, mode))
-    assert result.labels.shape == (2, *SIZE)
-    assert result.confidence.isfinite().all()
-
-
-def test_refining_twice_is_refining_the_refined():
-    for index in ([0, 1], INDEX):
-        scores = make_scores(index, size=SIZE)
-        images = torch.rand(2, 3, *SIZE)
-        once = refine_scores(scores, images, "pamr")
-        twice = refine_scores(once, images, "pamr").phrase_scores(1)
-        torch.testing.assert_close(twice, pamr(once.phrase_scores(1), images[1]), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("scoring", ["fast", "exact"])
-def test_an_original_smaller_than_its_patches_is_refined(scoring):
-    scores = make_scores(INDEX, scoring=scoring, size=(1, 2), seen=(40, 56))
-    refined = refine_scores(scores, torch.rand(2, 3, 1, 2), "pamr")
-    assert refined.phrase_scores(0).shape == (7, 1, 2)
-
-
-@pytest.mark.parametrize("name", ["none", "auto"])
-def test_scores_may_stay_as_they_are(images, name):
-    scores = make_scores(INDEX, size=SIZE, refiner="bilateral")
-    assert refine_scores(scores, images, name) is scores
-
-
-def test_what_is_given_decides_what_is_refined(images):
-    scores = make_scores(INDEX, size=SIZE)
-    assert refine(scores, images, "none") is scores
-    maps = assemble_classes(scores, "max")
-    assert refine(maps, images, "bilateral").grid == (16, 20)
-    assert refine(scores, images, "pamr").phrase_scores(0).shape == (7, *SIZE)
-
-
 # --- refused ---
 
 
@@ -251,16 +288,17 @@ def refused(kind, function, *arguments):
 
 
 def test_an_unknown_refiner_is_refused(images):
-    text = "refiner: unknown name 'none '; expected one of none, bilateral, pamr, simseg. Did you mean 'none'?"
+    names = "none, bilateral, pamr, guided, superpixels, regions, crf, crf_deeplab, simseg"
+    text = f"refiner: unknown name 'none '; expected one of {names}. Did you mean 'none'?"
     assert refused(UnknownNameError, refine_maps, class_maps(), images, "none ") == text
-    text = "refiner: unknown name 'none '; expected one of none, pamr. Did you mean 'none'?"
+    text = f"refiner: unknown name 'none '; expected one of {', '.join(SCORE_REFINERS)}. Did you mean 'none'?"
     assert refused(UnknownNameError, refine_scores, make_scores(INDEX, size=SIZE), images, "none ") == text
 
 
 @pytest.mark.parametrize("name", sorted(set(REFINERS) - set(SCORE_REFINERS)))
 def test_a_refiner_of_class_maps_is_refused_before_the_merge(images, name):
     assert refused(InputError, refine_scores, make_scores(INDEX, size=SIZE), images, name) == (
-        f"refiner: {name!r} refines class maps, these are score maps; expected one of none, pamr. "
+        f"refiner: {name!r} refines class maps, these are score maps; expected one of {', '.join(SCORE_REFINERS)}. "
         "Move it behind Assemble Classes."
     )
 
@@ -283,24 +321,46 @@ def test_class_maps_made_of_no_scores_cannot_be_painted(images):
     assert refused(InputError, refine_maps, maps, images, "simseg") == text
 
 
-@pytest.mark.parametrize(
-    ("name", "points"), [("bilateral", (4096, 4096)), ("pamr", (5000, 4000)), ("simseg", (5000, 4000))]
-)
-def test_maps_that_would_fill_the_memory_are_refused(name, points):
+@pytest.mark.parametrize("name", sorted(set(SCORE_REFINERS) - set(REFINERS)))
+def test_a_refiner_of_score_maps_is_refused_behind_the_merge(images, name):
+    assert refused(InputError, refine_maps, class_maps(), images, name) == (
+        f"refiner: {name!r} refines score maps, these are class maps; expected one of {', '.join(REFINERS)}. "
+        "Move it before Assemble Classes."
+    )
+
+
+def test_regions_that_nobody_gave_are_asked_for(images):
+    text = "regions: none were given; expected masks for refiner 'regions'. Connect regions, or choose another."
+    assert refused(InputError, refine_maps, class_maps(), images, "regions") == text
+
+
+def test_regions_that_do_not_fit_are_refused_only_where_they_are_looked_at(images):
+    maps = class_maps()
+    text = "regions: 3 masks for 2 images; expected one image, whose masks they are. Refine images with regions one by one."
+    with pytest.raises(InputError) as caught:
+        refine(maps, images, "regions", regions=torch.zeros(3, *SIZE))
+    assert str(caught.value) == text
+    assert refine(maps, images, "none", regions=torch.zeros(3, *SIZE)) is maps
+
+
+@pytest.mark.parametrize("name", ["bilateral", "guided", "regions"])
+def test_maps_that_would_fill_the_memory_are_refused(name):
     huge = HeldMaps(torch.zeros(()).expand(2, 171, 1024, 1024))
     size = (5000, 4000)
     maps = replace(class_maps(), source=huge, size=size)
     pictures = torch.zeros(()).expand(2, 3, *size)
-    assert refused(InputError, refine_maps, maps, pictures, name) == (
-        f"refiner: 171 classes on {points[0]} x {points[1]} points are too many to refine; "
+    with pytest.raises(InputError) as caught:
+        refine_maps(maps, pictures, name, regions=[torch.zeros(0, *size)] * 2)
+    assert str(caught.value) == (
+        "refiner: 171 classes on 4096 x 4096 points are too many to refine; "
         "expected fewer classes, a smaller picture or refiner 'none'."
     )
 
 
-def test_scores_that_would_fill_the_memory_are_refused(images, monkeypatch):
-    scores = make_scores(INDEX, size=SIZE)
-    monkeypatch.setattr(refinement, "MOST_NUMBERS", 2 * WIDTH * 32 * 40 - 1)
-    assert refused(InputError, refine_scores, scores, images, "pamr") == (
-        f"refiner: {WIDTH} channels on 32 x 40 pixels are too many to refine; expected a smaller "
-        "picture or refiner 'none'."
+def test_masks_that_would_fill_the_memory_are_refused(images, monkeypatch):
+    monkeypatch.setattr(class_refiners, "MOST_NUMBERS", 4 * 32 * 40 - 1)
+    maps = replace(class_maps("paper"), present=torch.ones(2, 4, dtype=torch.bool))
+    assert refused(InputError, refine_maps, maps, images, "simseg") == (
+        "refiner: 4 classes on 32 x 40 points are too many to refine; "
+        "expected fewer classes, a smaller picture or refiner 'none'."
     )

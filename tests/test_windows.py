@@ -9,7 +9,7 @@ import pytest
 from llmseg import options
 from llmseg.defaults import EngineDefaults
 from llmseg.errors import InputError
-from llmseg.windows import GRID, PUBLISHED, WindowPlan, choose_window, plan_windows, starts
+from llmseg.windows import GRID, PUBLISHED, SQUASH, WindowPlan, choose_window, plan_windows, starts
 
 DEFAULTS = EngineDefaults()  # window 224, stride 112
 
@@ -39,7 +39,7 @@ def corners(windows: WindowPlan):
 
 
 def test_layouts_are_the_listed_ones():
-    assert list(options.LAYOUT.names) == [GRID, PUBLISHED]
+    assert list(options.LAYOUT.names) == [GRID, PUBLISHED, SQUASH]
 
 
 # --- one row ---
@@ -148,6 +148,27 @@ def test_portrait_is_landscape_transposed(size, layout):
 )
 def test_the_grid_resizes_to_whole_patches(size, resize, resized):
     assert plan(size, resize=resize).size == resized
+
+
+@pytest.mark.parametrize(
+    ("size", "resize", "factor", "side"),
+    [
+        ((375, 500), 288, 1.0, 288),
+        ((500, 375), 288, 0.5, 144),
+        ((40, 90), 0, 1.0, 32),  # 2.5 patches of the short side, halves to even
+        ((1, 1), 0, 1.0, 16),
+    ],
+)
+def test_squash_makes_squares_of_whole_patches(size, resize, factor, side):
+    got = plan(size, 16, window=0, resize=resize, factor=factor, layout=SQUASH)
+    assert (got.size, got.cells) == ((side, side), (side // 16, side // 16))
+
+
+def test_squash_cuts_windows_on_the_grid():
+    got = plan((100, 70), 16, window=48, stride=32, resize=96, layout=SQUASH)
+    assert (got.size, got.tops, got.lefts) == ((96, 96), (0, 32, 48), (0, 32, 48))
+    with pytest.raises(InputError):
+        choose_window(20, 16, EngineDefaults(), 16, SQUASH)
 
 
 def mmsegmentation_size(size, short):

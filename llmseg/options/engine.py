@@ -13,6 +13,8 @@ from .kinds import AUTO, AUTO_NUMBER, Choice, Number, table
 __all__ = [
     "ATTENTION",
     "BACKGROUND",
+    "COMPACTNESS",
+    "FLIPS",
     "GATE",
     "INCLUDE_NAMES",
     "LAYOUT",
@@ -25,6 +27,7 @@ __all__ = [
     "SCALES",
     "SCORING",
     "STRIDE",
+    "SUPERPIXELS",
     "TEMPERATURE",
     "TEMPLATES",
     "THRESHOLD",
@@ -44,6 +47,7 @@ ATTENTION = Choice(
         scclip="outliers mended, patches smoothed by earlier features (arXiv:2411.15869)",
         resclip="naclip with earlier blocks' maps and a second look at what the first saw (arXiv:2411.15851)",
         stitched="naclip over the patches of all windows at once (after OV-Stitcher, CVPR 2026 Findings)",
+        proxyclip="patches mix as a DINO backbone finds them alike, no residual, no FFN (arXiv:2408.04883)",
     ),
     default=AUTO,
     tooltip="How the last block of the image tower mixes patches.",
@@ -54,6 +58,7 @@ LAYOUT = Choice(
     table(
         grid="the image is resized to whole patches and windows lie on the patch grid",
         published="proportions kept to the pixel and windows anywhere, as in published evaluations; scored exactly",
+        squash="the image is squeezed to a square, as SimSeg was trained; windows lie on the patch grid",
     ),
     default=AUTO,
     tooltip="How the image is resized and cut into windows.",
@@ -139,6 +144,12 @@ REFINER = Choice(
         none="maps as they are",
         bilateral="joint bilateral upsampling: class maps keep to the edges of the picture (Kopf et al. 2007)",
         pamr="maps flow between pixels of like colour (arXiv:2005.08104); score maps, as published, or class maps",
+        guided="guided filter after bilateral: edges to the pixel, soft where colours are (He et al. 2010)",
+        superpixels="small pieces of like colour take one class after bilateral; needs scikit-image (SLIC)",
+        regions="masks that you connect take one class each, after bilateral (as in CorrCLIP, arXiv:2411.10086)",
+        crf="fully connected CRF at all pixels, by SimSeg's numbers; faster where pydensecrf2 is installed",
+        crf_deeplab="the same by DeepLab's numbers: farther reach, three times the work (arXiv:1412.7062)",
+        lposs="score maps flow between patches that a DINO backbone finds alike (arXiv:2503.19777)",
         simseg="each class by itself: stretched, dense CRF, closed, painted by its name's score (arXiv:2404.00701)",
     ),
     default=AUTO,
@@ -156,6 +167,18 @@ SCALES = Choice(
     default=AUTO,
     tooltip="At which scales the image is looked at; the cosines of all are averaged at each patch.",
     auto=True,
+)
+
+SUPERPIXELS = Number(150, 1, 1000, 1, "About how many superpixels; their masks are as many full-size maps.")
+COMPACTNESS = Number(30.0, 0.01, 1000, 0.5, "Large numbers make squares, small ones keep to the colours.")
+
+FLIPS = Choice(
+    table(
+        none="the image as it is",
+        horizontal="and its mirror image: steadier maps, twice the work",
+    ),
+    default="none",
+    tooltip="Whether mirror images are looked at too; the cosines of both are averaged at each patch.",
 )
 WINDOW = Number(AUTO_NUMBER, -1, 4096, 1, "Side of the sliding window in pixels. -1: the model's own; 0: whole image.")
 

@@ -19,10 +19,15 @@ MODEL = Choice(
             "ViT-L-14-quickgelu/openai": "photographs; downloads 430 million weights once",
             "ViT-B-16/laion2b_s34b_b88k": "photographs; downloads 150 million weights once",
             "ViT-B-16-quickgelu/metaclip_fullcc": "photographs; downloads 150 million weights once",
+            "ViT-B-16-quickgelu/dfn2b": "photographs; downloads 150 million weights once",
+            "ViT-H-14/laion2b_s32b_b79k": "photographs, slow; downloads 986 million weights once",
+            "ViT-B-16-SigLIP2/webli": "photographs, names in many languages; downloads 375 million weights once",
+            "PE-Core-B-16/meta": "photographs; downloads 448 million weights once",
         }
     ),
     default="embedded",
-    tooltip="Which CLIP compares phrases with patches. Files in the model folders are listed too.",
+    tooltip="Which CLIP compares phrases with patches. Files in the model folders are listed too. "
+    "Two files with a tower each are typed as one: 'vision.safetensors + text.safetensors'.",
 )
 
 ACTIVATION = Choice(
