@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from llmseg.palette import PAPER
+from llmseg.palette import PAPER, make_palette
 from llmseg.rendering import draw_overlay
 from llmseg.store import write_atomic
 
@@ -70,6 +70,17 @@ def refine(bench: Bench) -> list[Image.Image]:
     """Part of the picture: patches as they are; sharpened."""
     box = (8, 20, 168, 140)
     return [bench.overlay(Refine__refiner=each).crop(box) for each in ("none", "bilateral")]
+
+
+def superpixels(bench: Bench) -> list[Image.Image]:
+    """A picture in pieces; patches as they are; one class for each piece."""
+    table = {"ClassNames__text": "fruit, vegetable, dessert, fast food, drink, wood", "ExampleImage__scene": "table"}
+    more = {"image": ["ExampleImage", 0], "count": 200, "compactness": 10.0}
+    masks = bench.value("Superpixels", more=more, **table)
+    scene = np.asarray(bench.scene(ExampleImage__scene="table"))
+    pieces = Image.fromarray(draw_overlay(scene, masks.argmax(0).numpy(), make_palette(len(masks)), 0.3))
+    maps = bench.overlay(**table, Refine__refiner="none")
+    return [pieces, maps, bench.overlay(**table, Refine__refiner="regions", Refine__regions=masks)]
 
 
 def label(bench: Bench) -> list[Image.Image]:
@@ -153,6 +164,7 @@ PICTURES_OF: dict[str, Callable[[Bench], list[Image.Image]]] = {
     "score": score,
     "assemble": assemble,
     "refine": refine,
+    "superpixels": superpixels,
     "label": label,
     "select_mask": select_mask,
     "class_masks": class_masks,
