@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import max_pool2d, pad
 
 from llmseg.assembly import assemble_classes
+from llmseg.boundaries import count_boundaries
 from llmseg.class_maps import ClassMaps
 from llmseg.components import label_components
 from llmseg.encoder import Encoder, load_encoder
@@ -39,7 +39,7 @@ from llmseg.types import TextBank
 
 from .world import COARSE, NAMES, Condition, build_banks, full_lists, make_expansion
 
-BANDS = {"boundary IoU": 0.02, "at 2 pixels": 2.0}  # of the diagonal, or in pixels
+BANDS = {"boundary IoU": None, "at 2 pixels": 2}  # width in pixels; None: as published
 NONE, OWN = "none", "bilateral"  # the second one is the embedded model's default
 BEST = ("crf", "guided")  # on calibration scenes
 
@@ -49,14 +49,14 @@ class Tally:
     """What one way gave: a confusion matrix per scene, bands of the classes, processor seconds."""
 
     matrices: list[Tensor] = field(default_factory=list)
-    bands: dict[str, Tensor] = field(default_factory=lambda: {name: torch.zeros(2, len(NAMES)) for name in BANDS})
+    bands: dict[str, Tensor] = field(default_factory=lambda: {name: torch.zeros(len(NAMES), 2) for name in BANDS})
     seconds: float = 0.0
 
     def add(self, labels: Tensor, truth: Tensor, seconds: float) -> None:
         """Count one scene."""
         self.matrices.append(confusion_matrix(labels, truth, len(NAMES)))
         for name, width in BANDS.items():
-            self.bands[name] += count_bands(labels, truth, width)
+            self.bands[name] += count_boundaries(labels, truth, len(NAMES), None, width)
         self.seconds += seconds
 
     @property
@@ -67,7 +67,7 @@ class Tally:
     def boundary(self, name: str) -> float:
         """Mean over the classes that are true somewhere, in %."""
         there = torch.stack(self.matrices).sum((0, 2)) > 0
-        both, either = self.bands[name]
+        both, either = self.bands[name].T
         return 100 * float((both / either.clamp(min=1))[there].mean())
 
 
@@ -168,28 +168,6 @@ def _measure_looks(encoder: Encoder, bank: TextBank, pictures: Sequence[Scene]) 
             seconds = time.process_time() - start
             tally.add(label_pixels(refine_maps(maps, scene.image)).labels[0], scene.truth, seconds)
     return tallies
-
-
-def count_bands(labels: Tensor, truth: Tensor, width: float) -> Tensor:
-    """Pixels in both bands along the outline of each class and in either one; int64 [2,C].
-
-    As in Cheng et al., "Boundary IoU", CVPR 2021: of each mask the pixels near its outside or the border.
-    """
-    pixels = max(1, round(width * float(np.hypot(*truth.shape)))) if width < 1 else round(width)
-    guess, true = (_near_outlines(each, pixels) & (each >= 0) for each in (labels, truth))
-    one, other, both = (
-        each.bincount(minlength=len(NAMES))
-        for each in (labels[guess], truth[true], truth[guess & true & (labels == truth)])
-    )
-    return torch.stack([both, one + other - both])
-
-
-def _near_outlines(labels: Tensor, width: int) -> Tensor:
-    """Whether a square around each pixel holds another label or reaches over the border. bool [H,W]"""
-    values = pad(labels.float()[None, None], (width,) * 4, value=-2.0)
-    side = 2 * width + 1
-    largest, negated = (max_pool2d(max_pool2d(each, (side, 1), 1), (1, side), 1)[0, 0] for each in (values, -values))
-    return (largest != labels) | (-negated != labels)
 
 
 def _print_refiners(tallies: dict[str, Tally]) -> None:

@@ -75,7 +75,7 @@ def refine(bench: Bench) -> list[Image.Image]:
 def superpixels(bench: Bench) -> list[Image.Image]:
     """A picture in pieces; patches as they are; one class for each piece."""
     table = {"ClassNames__text": "fruit, vegetable, dessert, fast food, drink, wood", "ExampleImage__scene": "table"}
-    more = {"image": ["ExampleImage", 0], "count": 200, "compactness": 10.0}
+    more = {"image": ["ExampleImage", 0], "count": 150, "compactness": 30.0}
     masks = bench.value("Superpixels", more=more, **table)
     scene = np.asarray(bench.scene(ExampleImage__scene="table"))
     pieces = Image.fromarray(draw_overlay(scene, masks.argmax(0).numpy(), make_palette(len(masks)), 0.3))

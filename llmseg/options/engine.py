@@ -148,7 +148,7 @@ REFINER = Choice(
         superpixels="small pieces of like colour take one class after bilateral; needs scikit-image (SLIC)",
         regions="masks that you connect take one class each, after bilateral (as in CorrCLIP, arXiv:2411.10086)",
         crf="fully connected CRF at all pixels, by SimSeg's numbers; faster where pydensecrf2 is installed",
-        crf_deeplab="the same by DeepLab's numbers: farther reach, three times the work (arXiv:1412.7062)",
+        crf_deeplab="the same by DeepLab's numbers: farther reach, half as much time again (arXiv:1412.7062)",
         lposs="score maps flow between patches that a DINO backbone finds alike (arXiv:2503.19777)",
         simseg="each class by itself: stretched, dense CRF, closed, painted by its name's score (arXiv:2404.00701)",
     ),
