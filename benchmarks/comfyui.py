@@ -66,14 +66,14 @@ class ComfyServer:
 
 
 @contextmanager
-def comfyui_server(output: Path) -> Iterator[ComfyServer]:
-    """Run a server that writes to `output`."""
+def comfyui_server(output: Path, *arguments: str) -> Iterator[ComfyServer]:
+    """Run a server that writes to `output`, with more arguments of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [os.environ.get("COMFYUI_PYTHON", sys.executable), "main.py", "--cpu", "--disable-api-nodes"]
     command += ["--listen", "127.0.0.1", "--port", str(port), "--output-directory", str(output)]
-    command += ["--database-url", "sqlite:///:memory:"]
+    command += ["--database-url", "sqlite:///:memory:", *arguments]
     log = output / "server.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=os.environ["COMFYUI_PATH"], stdout=stream, stderr=stream)

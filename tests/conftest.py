@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import itertools
+import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+import llmseg
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -205,3 +209,16 @@ def saved_clip(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return save
+
+
+def place_local_clip(folder: Path) -> Path:
+    """The packaged model in `folder`/models, under the name that the workflow `local_clip` asks for.
+
+    Gives the file with which ComfyUI is told of that folder; nobody has the real file before fetching it.
+    """
+    (folder / "models").mkdir()
+    packaged = Path(llmseg.__file__).parent / "data" / "models" / "embedded.safetensors"
+    shutil.copy(packaged, folder / "models" / "ViT-B-16-quickgelu--openai.safetensors")
+    told = folder / "models.yaml"
+    told.write_text(f"tests:\n  base_path: {json.dumps(str(folder))}\n  llmseg: models\n", encoding="utf-8")
+    return told

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import import_nodes
+from conftest import import_nodes, place_local_clip
 from PIL import Image
 
 from benchmarks.comfyui import ComfyServer
@@ -52,6 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [os.environ.get("COMFYUI_PYTHON", sys.executable), "main.py", "--cpu", "--disable-api-nodes"]
+    command += ["--extra-model-paths-config", str(place_local_clip(folder))]
     command += ["--listen", "127.0.0.1", "--port", str(port), "--database-url", "sqlite:///:memory:"]
     for kind in ("input", "output", "temp", "user"):
         (folder / kind).mkdir()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import import_nodes
+from conftest import import_nodes, place_local_clip
 from PIL import Image
 from websockets.sync.client import connect
 
@@ -33,13 +33,16 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(output: Path) -> Iterator[ComfyServer]:
+def server(output: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """A ComfyUI server whose custom_nodes hold this repository."""
     packs = Path(os.environ["COMFYUI_PATH"], "custom_nodes")
     if not any(path.resolve() == ROOT for path in packs.iterdir()):
         pytest.skip("custom_nodes of COMFYUI_PATH does not hold this repository")
-    with comfyui_server(output) as running:
+    models = place_local_clip(tmp_path_factory.mktemp("local"))
+    os.environ["LLMSEG_MODELS"] = str(models.parent / "models")  # for the headless run
+    with comfyui_server(output, "--extra-model-paths-config", str(models)) as running:
         yield running
+    del os.environ["LLMSEG_MODELS"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

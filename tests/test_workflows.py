@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from conftest import place_local_clip
 from PIL import Image
 
 from llmseg.graph import Executor, ResultCache, define_nodes, read_workflow, to_prompt, validate_prompt
@@ -26,6 +27,13 @@ TEXT_DEPENDENT = {"LLMSegClassNames", "LLMSegExpand", "LLMSegEncodeText", "LLMSe
 TEXT_DEPENDENT |= {"LLMSegRefine", "LLMSegLabel", "LLMSegOverlay", "SaveImage", "LLMSegSaveLabels"}
 
 
+@pytest.fixture
+def own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place_local_clip(tmp_path)
+    monkeypatch.setenv("LLMSEG_MODELS", str(tmp_path / "models"))
+
+
+@pytest.mark.usefixtures("own_model")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_it_runs_and_writes_its_files(path: Path, tmp_path: Path) -> None:
     assert main([str(path), "--output", str(tmp_path)]) == 0
@@ -54,6 +62,23 @@ def test_its_twin_in_api_form_is_what_the_frontend_made_of_it(path: Path) -> Non
         for name, value in newer.items():
             assert not specs[name].required
             assert value == specs[name].default
+
+
+def test_a_model_file_that_is_not_there_is_one_line_with_the_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLMSEG_MODELS", str(tmp_path))
+    assert main([str(WORKFLOWS / "local_clip.json"), "--output", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"no file 'ViT-B-16-quickgelu--openai.safetensors'; expected it in {tmp_path}." in error
+
+
+def test_masks_of_regions_give_the_outlines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What the note of the workflow tells."""
+    assert main([str(WORKFLOWS / "region_masks.json"), "--output", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    before, after = (float(line.split("%")[0]) for line in lines if line.endswith("mean boundary IoU"))
+    assert after > 2 * before
 
 
 def test_quickstart_finds_what_is_in_the_park(tmp_path: Path) -> None:

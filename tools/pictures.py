@@ -39,8 +39,11 @@ THUMBNAILS = {
     "batch_of_images": ("batch_of_images/overlay", "batch_of_images/bird_00003"),
     "evaluation": ("evaluation/1_names_only", "evaluation/2_subclasses"),
     "published_order": ("published/overlay",),
+    "region_masks": ("region_masks/1_patches", "region_masks/2_regions"),
+    "local_clip": ("local_clip/overlay",),
     "llm_expansion": ("llm_expansion/overlay",),
 }
+INSTEAD = {"local_clip": ("--set", "Load CLIP Encoder.model=embedded")}  # of a file that has to be fetched
 THUMBNAIL_WIDTH = 560
 SCENE_SIZE = (256, 192)
 SHOWN = ("quickstart", "compare_names")  # workflows whose screenshots are in the README
@@ -84,7 +87,7 @@ def readme_picture() -> Image.Image:
 def thumbnail(workflow: str, saved: Sequence[str]) -> Image.Image:
     """What a workflow saves, at the width of a thumbnail: pictures with a legend one below the other, others by two."""
     with tempfile.TemporaryDirectory() as folder:
-        if run([str(ROOT / "workflows" / f"{workflow}.json"), "--output", folder]):
+        if run([str(ROOT / "workflows" / f"{workflow}.json"), "--output", folder, *INSTEAD.get(workflow, ())]):
             raise RuntimeError(f"the workflow {workflow!r} failed")
         pictures = []
         for start in saved:
