@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, import_nodes
+from conftest import ROOT, import_nodes, place_local_clip
 
 from llmseg.errors import InputError
 from llmseg.graph import define_nodes, validate_prompt
@@ -347,8 +347,12 @@ def test_11_an_update_takes_nothing_away() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflows" / "api").glob("*.json")), ids=lambda path: path.stem)
-def test_11_workflows_of_earlier_versions_are_valid(path: Path) -> None:
+def test_11_workflows_of_earlier_versions_are_valid(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With nothing but the inputs that every version had."""
+    place_local_clip(tmp_path)
+    monkeypatch.setenv("LLMSEG_MODELS", str(tmp_path / "models"))
     nodes = load_nodes()
     classes = {**nodes.core.CORE_NODES, **nodes.NODE_CLASS_MAPPINGS}
     prompt = json.loads(path.read_text(encoding="utf-8"))
