@@ -30,10 +30,10 @@ from llmseg.encoder import Encoder, load_encoder
 from llmseg.evaluation import compare_miou, confusion_matrix, mean_iou
 from llmseg.examples import benchmark_scenes
 from llmseg.labels import label_pixels
-from llmseg.mean_field import has_cpp
 from llmseg.options import FLIPS, SCALES
 from llmseg.patch_features import build_patch_features
 from llmseg.refinement import REFINERS, refine_maps, refine_scores
+from llmseg.refinement.mean_field import has_cpp
 from llmseg.scores import ScoreMaps, score_image
 from llmseg.types import TextBank
 

@@ -20,18 +20,18 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from llmseg.assembly import assemble_classes
-from llmseg.blocks import read_pixels
 from llmseg.class_maps import ClassMaps
 from llmseg.crf import CRF_PRESETS
 from llmseg.encoder import load_encoder
-from llmseg.guided import filter_guided
-from llmseg.mean_field import sharpen_by_crf
 from llmseg.patch_features import build_patch_features
 from llmseg.refinement import refine_bilaterally
-from llmseg.region_vote import count_pixels, count_regions, share_regions, sum_regions
+from llmseg.refinement.blocks import read_pixels
+from llmseg.refinement.guided import filter_guided
+from llmseg.refinement.mean_field import sharpen_by_crf
+from llmseg.refinement.region_vote import count_pixels, count_regions, share_regions, sum_regions
+from llmseg.refinement.superpixels import cut_superpixels
 from llmseg.sampling import Box
 from llmseg.scores import score_image
-from llmseg.superpixels import cut_superpixels
 from tools.world.sprites import render_sprites
 
 from .conditions import parse_options

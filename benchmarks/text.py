@@ -27,13 +27,13 @@ from torch.nn.functional import normalize
 from llmseg.clip_config import ClipConfig, TowerConfig
 from llmseg.encoder import Encoder
 from llmseg.library import library_classes, library_names, load_library
+from llmseg.models.weights import ClipWeights
 from llmseg.templates import TEMPLATES, fill_templates
 from llmseg.text_bank import build_text_bank
 from llmseg.text_cache import store_vectors, text_key
 from llmseg.tokenizer import VOCABULARY_SIZE
 from llmseg.types import ClassExpansion, ClassName, Expansion, Phrase
 from llmseg.vit import Clip
-from llmseg.weights import ClipWeights
 
 RUNS = 1
 THREADS = 2

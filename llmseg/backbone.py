@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checkpoint import file_hash, load_checkpoint
 from .errors import InputError, ModelError, lookup
+from .models.checkpoint import file_hash, load_checkpoint
+from .models.weights import FILE_SUFFIXES
 from .options import AUTO, DTYPE
-from .weights import FILE_SUFFIXES
 
 if TYPE_CHECKING:
     import torch

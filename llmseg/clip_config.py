@@ -2,7 +2,7 @@
 
 Every size but the width of a head can be read; that one stands in a table.
 
-Not here: the towers (`vit`), files (`checkpoint`). Source: arXiv:2103.00020, and the configurations
+Not here: the towers (`vit`), files (`models`). Source: arXiv:2103.00020, and the configurations
 of open_clip.
 """
 

@@ -1,6 +1,6 @@
 """A CLIP that is ready to run: sentences and pictures in, unit vectors out.
 
-Not here: reading weights (`weights`), sliding windows (`patch_features`), templates (`text_bank`).
+Not here: reading weights (`models`), sliding windows (`patch_features`), templates (`text_bank`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from .attention import ATTENTION, LastBlock
 from .defaults import EngineDefaults, engine_defaults
 from .errors import InputError, lookup
+from .models.weights import EMBEDDED, Weights, read_weights
 from .options import AUTO, DTYPE
 from .squash import squash
 from .tokenizer import Tokenizer, batch_lengths
 from .tower import Model, image_parameter, text_parameter
-from .weights import EMBEDDED, Weights, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class Encoder:
     """Both towers of one CLIP, its tokenizer and its preprocessing.
 
     Args:
-        weights: as read by `weights.read_weights`.
+        weights: as read by `models.weights.read_weights`.
         device: where it runs.
         dtype: of the image tower, a name in `options.DTYPE`; "auto" is float16 on CUDA, else float32. The text tower
             keeps float32: phrases are few, and their vectors are kept.
@@ -260,7 +260,7 @@ def load_encoder(
     folders: Sequence[Path] = (),
     dtype: str = AUTO,
 ) -> Encoder:
-    """Load a CLIP by name or file; see `weights.read_weights` for the names, `Encoder` for the rest.
+    """Load a CLIP by name or file; see `models.weights.read_weights` for the names, `Encoder` for the rest.
 
     Raises:
         ModelError: missing or unusable weights.

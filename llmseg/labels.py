@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .blocks import BlockMaps
 from .class_maps import ClassMaps
 from .errors import InputError
 from .palette import make_palette
+from .refinement.blocks import BlockMaps
 from .sampling import Box, Sampler, enlarge_axis, tile_boxes
 from .types import UNKNOWN, LabelMap
 

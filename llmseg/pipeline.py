@@ -22,6 +22,7 @@ from .examples import tell_limits
 from .expansion import expand_names
 from .files import image_to_tensor, read_image
 from .labels import label_pixels
+from .models.weights import EMBEDDED
 from .names import parse_names
 from .options import AUTO, AUTO_NUMBER, BACKGROUND
 from .patch_features import build_patch_features
@@ -29,7 +30,6 @@ from .refinement import EARLY_REFINERS, refine_maps, refine_scores
 from .scores import score_image
 from .text_bank import build_text_bank
 from .types import Expansion, LabelMap
-from .weights import EMBEDDED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +86,7 @@ def segment(
         names: class names, as in `names.parse_names`.
         expansion: "auto", "off", a library, text such as "dog: poodle, beagle", or one made before; the
             classes of that one count, not `names`.
-        encoder: a loaded encoder, or a model as in `weights.read_weights`.
+        encoder: a loaded encoder, or a model as in `models.weights.read_weights`.
         options: the knobs.
         regions: masks for refiner "regions", as in `guides.take_regions`.
         backbone: a loaded one, or a file, for attention "proxyclip" and refiner "lposs".

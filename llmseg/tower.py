@@ -3,7 +3,7 @@
 `dense` and every method of `attention.ATTENTION` run on whatever keeps to this; `vit.Clip` does by itself, the
 towers of other libraries through the adapters of `towers`.
 
-Not here: any tower (`vit`, `towers`), methods (`attention`, `dense`), reading weights (`weights`).
+Not here: any tower (`vit`, `towers`), methods (`attention`, `dense`), reading weights (`models`).
 """
 
 from __future__ import annotations

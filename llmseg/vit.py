@@ -1,6 +1,6 @@
 """CLIP's two towers in plain torch, with the parameter names of OpenAI and open_clip checkpoints.
 
-Not here: sizes (`clip_config`), files (`checkpoint`), embeddings of patches (`dense`). Sources: arXiv:2103.00020;
+Not here: sizes (`clip_config`), files (`models`), embeddings of patches (`dense`). Sources: arXiv:2103.00020;
 position embeddings of other grids as in DINO (arXiv:2104.14294).
 """
 

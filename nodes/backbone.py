@@ -10,8 +10,8 @@ from typing import Any
 
 from llmseg.backbone import Backbone, holds_backbone, load_backbone
 from llmseg.errors import InputError
+from llmseg.models.weights import FILE_SUFFIXES
 from llmseg.options import AUTO, DTYPE
-from llmseg.weights import FILE_SUFFIXES
 
 from . import memory
 from .models import list_files, resolve_model

@@ -2,15 +2,14 @@
 
 Nothing is fetched that nobody asked for: a workflow from somewhere else may name any model, of any size.
 
-Not here: where they come from (`llmseg.catalogue`), whether they are here (`llmseg.downloads`), fetching and reading
-them (`llmseg.weights`, which asks open_clip).
+Not here: where they come from, whether they are here, fetching and reading them (`llmseg.models`).
 """
 
 from __future__ import annotations
 
-from llmseg.catalogue import find_source
-from llmseg.downloads import find_weights, list_places, offline_reason
 from llmseg.errors import InputError
+from llmseg.models.catalogue import find_source
+from llmseg.models.downloads import find_weights, list_places, offline_reason
 
 from . import host
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from llmseg import downloads
 from llmseg.errors import InputError
 from llmseg.llm import read_configuration
+from llmseg.models import downloads
 
 from .guard import resolve_inside as _resolve
 from .naming import SaveTarget, fill_tokens, next_number
@@ -193,7 +193,7 @@ def model_folders() -> list[Path]:
     """Folders that CLIP checkpoints are looked for in, best first; some may not exist.
 
     ComfyUI: `models/llmseg`, which this call registers so that extra_model_paths.yaml may add to it,
-    then the folders for CLIP towers. Headless: those of `llmseg.downloads`.
+    then the folders for CLIP towers. Headless: those of `llmseg.models.downloads`.
     """
     if not in_comfyui():
         return downloads.model_folders()

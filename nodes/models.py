@@ -1,7 +1,7 @@
 """Which models a workflow may name, and how nodes open them.
 
 Not here: where model folders are (`host`), weights that open_clip knows by name (`downloads`), who moves a
-model (`memory`), reading weights (`llmseg.weights`).
+model (`memory`), reading weights (`llmseg.models.weights`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from llmseg.encoder import Encoder, load_encoder
 from llmseg.errors import InputError
+from llmseg.models.weights import EMBEDDED, FILE_SUFFIXES, SEPARATOR, holds_model, split_files
 from llmseg.options import AUTO, MODEL
-from llmseg.weights import EMBEDDED, FILE_SUFFIXES, SEPARATOR, holds_model, split_files
 
 from . import downloads, host, memory
 from .sockets import Input

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmseg.options import COMPACTNESS, SUPERPIXELS
-from llmseg.superpixels import mask_superpixels
+from llmseg.refinement.superpixels import mask_superpixels
 
 from .sockets import decimal, integer, socket, to_images, to_mask
 

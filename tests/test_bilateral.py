@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from llmseg import bilateral
-from llmseg.bilateral import COLOUR, DISTANCE, FINER, RADIUS, upsample_bilaterally
+from llmseg.refinement import bilateral
+from llmseg.refinement.bilateral import COLOUR, DISTANCE, FINER, RADIUS, upsample_bilaterally
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ import torch
 from slow_scores import make_scores, units
 from torch.nn.functional import interpolate
 
-from llmseg import blocks
 from llmseg.assembly import assemble_classes
-from llmseg.blocks import BlockMaps, ChosenMaps, read_pixels, refine_in_blocks
 from llmseg.class_maps import HeldMaps
 from llmseg.labels import label_pixels
-from llmseg.refinement import refine_maps
+from llmseg.refinement import blocks, refine_maps
+from llmseg.refinement.blocks import BlockMaps, ChosenMaps, read_pixels, refine_in_blocks
 from llmseg.sampling import Box
 
 INDEX = [2, 0, 0, 1, 0, 2, 3]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from llmseg.errors import ModelError
+from llmseg.models.weights import read_weights
 from llmseg.vit import build_clip
-from llmseg.weights import read_weights
 
 DESCRIPTION = {
     "name": "described",

@@ -11,7 +11,7 @@ import torch
 from llmseg import clip_config
 from llmseg.clip_config import infer_config
 from llmseg.errors import ModelError
-from llmseg.layouts import to_native
+from llmseg.models.layouts import to_native
 from llmseg.vit import Clip, build_clip
 
 TOWERS = ((128, 3, 2), (64, 2, 1))  # width, layers, heads of the images' and the text's

@@ -12,7 +12,7 @@ from llmseg.defaults import EngineDefaults
 from llmseg.dense import embed_patches
 from llmseg.encoder import TOKENS_PER_BATCH, Encoder, load_encoder
 from llmseg.errors import InputError, ModelError, UnknownNameError
-from llmseg.weights import read_weights
+from llmseg.models.weights import read_weights
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from slow_refiners import slow_guided
 
-from llmseg import guided
-from llmseg.guided import EVENNESS, RADIUS, box_mean, filter_guided
+from llmseg.refinement import guided
+from llmseg.refinement.guided import EVENNESS, RADIUS, box_mean, filter_guided
 
 
 def noise(*shape, seed=0):

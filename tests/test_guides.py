@@ -7,7 +7,7 @@ import torch
 from slow_refiners import slow_owner
 
 from llmseg.errors import InputError
-from llmseg.guides import take_regions
+from llmseg.refinement.guides import take_regions
 
 MASKS = torch.rand(4, 5, 6, generator=torch.Generator().manual_seed(0))
 

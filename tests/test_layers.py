@@ -12,19 +12,16 @@ import llmseg
 
 ROOT = Path(llmseg.__file__).parent
 ORDER = [
-    "errors", "options", "defaults", "windows", "types", "store", "stored_values", "names", "templates", "background",
-    "folding", "unwanted", "cleaning_rules", "cleaning", "library", "llm", "expansion_text", "expansion",
-    "expansion_edits", "interview", "second_looks", "llm_expansion", "tokenizer", "hub_tokenizer", "wordpiece",
-    "attention", "mixing", "tower", "clip_config", "vit", "pamr", "calibration", "feedback", "proxy", "squash",
-    "dense", "towers", "model_weights", "catalogue", "downloads", "bags", "torchscript", "checkpoint", "layouts",
-    "hub_config", "clip_files", "library_weights", "named_models", "simseg", "weights", "encoder", "backbone",
-    "text_cache", "text_bank", "affinity", "looking", "patch_features", "stored_features", "phrases", "sampling",
-    "score_rows", "scores", "propagation", "class_maps", "crf", "painting", "modes", "assembly", "bilateral",
-    "guided", "region_vote", "guides", "superpixels", "mean_field", "blocks", "class_refiners", "score_refiners",
-    "refinement", "palette", "labels", "components", "regions", "exchange", "region_tables", "fonts", "legends",
-    "rendering", "explaining", "coco", "files", "label_files", "hovering", "examples", "pipeline", "graph",
-    "evaluation", "boundaries", "comparison", "reporting", "serving", "batch", "manifest", "commands", "batch_runs",
-    "fetching", "models", "expand", "arguments", "run",
+    "errors", "commands", "options", "defaults", "windows", "types", "store", "stored_values", "names", "templates",
+    "background", "folding", "unwanted", "cleaning_rules", "cleaning", "library", "llm", "expansion_text",
+    "expansion", "expansion_edits", "interview", "second_looks", "llm_expansion", "tokenizer", "hub_tokenizer",
+    "wordpiece", "attention", "mixing", "tower", "clip_config", "vit", "pamr", "calibration", "feedback", "proxy",
+    "squash", "dense", "towers", "models", "encoder", "backbone", "text_cache", "text_bank", "affinity", "looking",
+    "patch_features", "stored_features", "phrases", "sampling", "score_rows", "scores", "class_maps", "crf",
+    "painting", "modes", "assembly", "refinement", "palette", "labels", "components", "regions", "exchange",
+    "region_tables", "fonts", "legends", "rendering", "explaining", "coco", "files", "label_files", "hovering",
+    "examples", "pipeline", "graph", "evaluation", "boundaries", "comparison", "reporting", "serving", "batch",
+    "manifest", "batch_runs", "expand", "arguments", "run",
 ]  # fmt: skip
 
 
@@ -70,7 +67,7 @@ def test_graph_knows_nothing_of_segmentation() -> None:
         assert house_units(path) <= {"errors", "graph"}, path.name
 
 
-@pytest.mark.parametrize("command", ["run", "expand", "models"])
+@pytest.mark.parametrize("command", ["run", "expand"])
 def test_nobody_imports_a_command(command: str) -> None:
     assert [path.name for path in ROOT.rglob("*.py") if command in house_units(path)] == []
 

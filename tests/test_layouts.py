@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from llmseg.clip_files import ModelFile, file_label, read_clip
 from llmseg.encoder import load_encoder
 from llmseg.errors import ModelError
-from llmseg.layouts import IMAGE, PREFIXES, TEXT, list_towers, to_native
-from llmseg.weights import holds_model, read_weights, split_files
+from llmseg.models.clip_files import ModelFile, file_label, read_clip
+from llmseg.models.layouts import IMAGE, PREFIXES, TEXT, list_towers, to_native
+from llmseg.models.weights import holds_model, read_weights, split_files
 
 OUTER = {
     "visual.class_embedding": "vision_model.embeddings.class_embedding",

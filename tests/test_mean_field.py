@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from llmseg import mean_field
 from llmseg.crf import CRF_PRESETS, DenseCrf
-from llmseg.mean_field import has_cpp, infer_in_cpp, infer_in_torch, sharpen_by_crf
+from llmseg.refinement import mean_field
+from llmseg.refinement.mean_field import has_cpp, infer_in_cpp, infer_in_torch, sharpen_by_crf
 
 
 def noise(*shape, seed=0):

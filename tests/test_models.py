@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from weight_server import REVISION, WeightServer, serve_weights
 
-from llmseg.catalogue import Source, find_source, known_sources
-from llmseg.downloads import OFFLINE_VARIABLES, check_whole, find_weights, read_record
 from llmseg.errors import InputError, ModelError
-from llmseg.fetching import HUB, URL, fetch_weights
-from llmseg.models import main
+from llmseg.models.catalogue import Source, find_source, known_sources
+from llmseg.models.command import main
+from llmseg.models.downloads import OFFLINE_VARIABLES, check_whole, find_weights, read_record
+from llmseg.models.fetching import HUB, URL, fetch_weights
 from llmseg.options import MODEL
 from llmseg.store import try_lock
 
@@ -74,7 +74,7 @@ def start(server: WeightServer, *arguments: str, **environment: str) -> subproce
     """The command in a process that Ctrl-C reaches."""
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from llmseg.models import main; sys.exit(main(sys.argv[1:]))"
+        "from llmseg.models.command import main; sys.exit(main(sys.argv[1:]))"
     )
     environment = {**os.environ, "HF_ENDPOINT": server.address, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.Popen(
@@ -383,7 +383,7 @@ def test_list_and_where_need_no_network_and_no_torch(tmp_path: Path) -> None:
         "import socket, sys\n"
         "def refuse(*_, **__): raise OSError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from llmseg.models import main\n"
+        "from llmseg.models.command import main\n"
         f"codes = [main(['list', '--all']), main(['list', '--json']), main(['where']), main(['where', {NAME!r}])]\n"
         "print(codes, [name for name in ('torch', 'numpy', 'open_clip', 'PIL') if name in sys.modules])\n"
     )

@@ -13,8 +13,8 @@ import torch
 from conftest import import_nodes
 from safetensors.torch import save_file
 
-from llmseg.downloads import OFFLINE_VARIABLES
 from llmseg.errors import InputError, ModelError
+from llmseg.models.downloads import OFFLINE_VARIABLES
 from llmseg.options import MODEL
 
 MODELS: Any = import_nodes("models")

@@ -12,12 +12,11 @@ from plain_models import make_backbone
 from slow_scores import make_scores
 from torch.nn.functional import normalize
 
-from llmseg import propagation
 from llmseg.assembly import assemble_classes
 from llmseg.errors import InputError
 from llmseg.labels import label_pixels
-from llmseg.propagation import likeness, propagate, propagate_scores
-from llmseg.refinement import refine_maps, refine_scores
+from llmseg.refinement import propagation, refine_maps, refine_scores
+from llmseg.refinement.propagation import likeness, propagate, propagate_scores
 
 
 def draw(*shape, seed=0):

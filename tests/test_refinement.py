@@ -10,27 +10,28 @@ from slow_refiners import slow_owner, slow_vote
 from slow_scores import make_scores, units
 from torch.nn.functional import interpolate
 
-from llmseg import class_refiners, options
+from llmseg import options
 from llmseg.assembly import assemble_classes
-from llmseg.bilateral import FINER, upsample_bilaterally
 from llmseg.class_maps import ClassMaps, HeldMaps
 from llmseg.crf import CRF_PRESETS
 from llmseg.errors import InputError, UnknownNameError
-from llmseg.guided import filter_guided
 from llmseg.labels import label_pixels
-from llmseg.mean_field import sharpen_by_crf
 from llmseg.painting import mask_classes, present_classes
 from llmseg.pamr import pamr
 from llmseg.refinement import (
     EARLY_REFINERS,
     REFINERS,
     SCORE_REFINERS,
+    class_refiners,
     refine,
     refine_bilaterally,
     refine_maps,
     refine_scores,
 )
-from llmseg.superpixels import cut_superpixels
+from llmseg.refinement.bilateral import FINER, upsample_bilaterally
+from llmseg.refinement.guided import filter_guided
+from llmseg.refinement.mean_field import sharpen_by_crf
+from llmseg.refinement.superpixels import cut_superpixels
 from llmseg.types import UNKNOWN
 
 INDEX = [2, 0, 0, 1, 0, 2, 3]  # in no order

@@ -6,7 +6,7 @@ import torch
 from slow_refiners import slow_owner, slow_vote
 from torch.nn.functional import one_hot
 
-from llmseg.region_vote import NOBODY, count_pixels, count_regions, own_pixels, share_regions, sum_regions
+from llmseg.refinement.region_vote import NOBODY, count_pixels, count_regions, own_pixels, share_regions, sum_regions
 
 
 def rectangles(count, height, width, seed=0):

@@ -7,14 +7,13 @@ import torch
 from slow_scores import PUBLISHED_CASES, WIDTH, make_scores
 from torch.nn.functional import interpolate
 
-from llmseg import score_refiners
 from llmseg.assembly import assemble_classes
 from llmseg.errors import InputError
-from llmseg.guided import filter_guided
 from llmseg.labels import label_pixels
 from llmseg.modes import MODES
 from llmseg.pamr import pamr
-from llmseg.refinement import refine, refine_scores
+from llmseg.refinement import refine, refine_scores, score_refiners
+from llmseg.refinement.guided import filter_guided
 from llmseg.windows import PUBLISHED
 
 INDEX = [2, 0, 0, 1, 0, 2, 3]  # in no order

@@ -16,14 +16,14 @@ from llmseg import defaults, segment
 from llmseg.attention import ATTENTION
 from llmseg.encoder import load_encoder
 from llmseg.errors import ModelError
+from llmseg.models.simseg import SimSegWeights, is_simseg, read_simseg
+from llmseg.models.weights import read_weights
 from llmseg.options import AUTO
 from llmseg.patch_features import build_patch_features
 from llmseg.pipeline import SegmentOptions
-from llmseg.simseg import SimSegWeights, is_simseg, read_simseg
 from llmseg.squash import squash
 from llmseg.towers.plain import build_plain
 from llmseg.towers.simseg import build_simseg
-from llmseg.weights import read_weights
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

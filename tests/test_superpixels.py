@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from llmseg import superpixels
 from llmseg.errors import InputError
-from llmseg.superpixels import cut_superpixels, mask_superpixels
+from llmseg.refinement import superpixels
+from llmseg.refinement.superpixels import cut_superpixels, mask_superpixels
 
 
 def test_pieces_cover_the_picture_and_keep_to_its_colours():

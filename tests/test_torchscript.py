@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from llmseg import bags
 from llmseg.encoder import load_encoder
 from llmseg.errors import ModelError
-from llmseg.torchscript import is_torchscript, read_torchscript
-from llmseg.weights import read_weights
+from llmseg.models import bags
+from llmseg.models.torchscript import is_torchscript, read_torchscript
+from llmseg.models.weights import read_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch says that TorchScript is old
 

@@ -12,10 +12,10 @@ from tiny_towers import CONFIGS, RESNET, config, make_network, open_clip, regist
 
 from llmseg.encoder import load_encoder
 from llmseg.errors import ModelError
+from llmseg.models.weights import holds_model, read_weights
 from llmseg.towers.configs import CONFIG_FILE, find_architecture, measure
 from llmseg.towers.library import build_network
 from llmseg.towers.timm_vit import check_timm
-from llmseg.weights import holds_model, read_weights
 
 TWINS = {
     "Twin-32": config("tiny_siglip", "map", "none", 48, context_length=17),

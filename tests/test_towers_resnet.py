@@ -12,8 +12,8 @@ from torch.nn.functional import conv2d, interpolate, normalize
 from llmseg.attention import ATTENTION
 from llmseg.encoder import load_encoder
 from llmseg.errors import InputError, ModelError
+from llmseg.models.weights import read_weights
 from llmseg.patch_features import build_patch_features
-from llmseg.weights import read_weights
 
 SIZES = [(64, 160), (160, 64), (64, 64), (130, 95)]
 

@@ -11,10 +11,11 @@ import sys
 import pytest
 import torch
 
-from llmseg import options, weights
+from llmseg import options
 from llmseg.errors import ModelError, UnknownNameError
+from llmseg.models import weights
+from llmseg.models.weights import FILE_SUFFIXES, read_weights
 from llmseg.vit import build_clip
-from llmseg.weights import FILE_SUFFIXES, read_weights
 
 
 def message(model, **options):

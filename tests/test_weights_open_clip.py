@@ -10,7 +10,7 @@ import torch
 
 from llmseg.encoder import Encoder
 from llmseg.errors import ModelError
-from llmseg.weights import OPENAI_MEAN, OPENAI_STD, read_weights
+from llmseg.models.weights import OPENAI_MEAN, OPENAI_STD, read_weights
 
 open_clip = pytest.importorskip("open_clip")
 

@@ -5,7 +5,7 @@
 So that listing and finding models needs neither open_clip nor torch. Licences are not open_clip's to tell: those that
 stand in the file were read on the model cards, and stay.
 
-Not here: reading the file (`llmseg.catalogue`), fetching (`llmseg.downloads`).
+Not here: reading the file (`llmseg.models.catalogue`), fetching (`llmseg.models.downloads`).
 """
 
 from __future__ import annotations

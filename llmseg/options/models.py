@@ -1,6 +1,6 @@
 """Options of the CLIP: which one, and how its numbers are kept.
 
-Not here: reading models (`llmseg.weights`).
+Not here: reading models (`llmseg.models.weights`).
 """
 
 from __future__ import annotations

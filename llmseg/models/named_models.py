@@ -17,12 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..clip_config import guess_activation, infer_config
+from ..errors import ModelError, nearest
+from ..options import AUTO
 from .checkpoint import file_hash
-from .clip_config import guess_activation, infer_config
-from .errors import ModelError, nearest
 from .library_weights import LibraryWeights, ResNetWeights
 from .model_weights import OPENAI_MEAN, OPENAI_STD, ClipWeights, Weights
-from .options import AUTO
 from .torchscript import is_torchscript
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def read_towers(state: Mapping[str, Tensor], path: Path, fingerprint: str, activ
             scripted = path.suffix != ".safetensors" and is_torchscript(path)  # only OpenAI's files are programs
             activation = "quickgelu" if scripted else guess_activation(path.name)
         return _resnet(path.stem, fingerprint, state, activation)
-    from .towers.configs import find_architecture
-    from .towers.library import import_open_clip
-    from .towers.siglip_layout import from_transformers, is_transformers_siglip
+    from ..towers.configs import find_architecture
+    from ..towers.library import import_open_clip
+    from ..towers.siglip_layout import from_transformers, is_transformers_siglip
 
     open_clip = import_open_clip(path.name)
     foreign = is_transformers_siglip(state)
@@ -91,7 +91,7 @@ def read_named(model: str, activation: str = AUTO, *, weights: Path | None = Non
     Raises:
         ModelError: no such name or tag, weights that cannot be had, or a tower that is not known here.
     """
-    from .towers.library import import_open_clip
+    from ..towers.library import import_open_clip
 
     open_clip = import_open_clip(model)
     name, _, tag = model.partition("/")
@@ -125,7 +125,7 @@ def _from_network(
     mean, std = (tuple(preprocess.get(key) or ()) for key in ("mean", "std"))
     state = dict(network.state_dict())
     if any(key.startswith(TIMM) for key in state):
-        from .towers.timm_vit import check_timm
+        from ..towers.timm_vit import check_timm
 
         check_timm(network.visual)
         published = {} if mean else _published(open_clip, name)
@@ -163,7 +163,7 @@ def _from_network(
 
 def _published(open_clip: Any, name: str) -> dict[str, tuple[float, ...]]:
     """Mean and deviation that all published weights of an architecture share."""
-    from .towers.configs import describe
+    from ..towers.configs import describe
 
     found = describe(open_clip, name, open_clip.get_model_config(name))
     return {"mean": found.mean, "std": found.std} if found.mean else {}

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .class_maps import ClassMaps, MapSource
-from .sampling import Box, Sampler, enlarge_axis, tile_boxes
+from ..class_maps import ClassMaps, MapSource
+from ..sampling import Box, Sampler, enlarge_axis, tile_boxes
 
 if TYPE_CHECKING:
     from torch import Tensor

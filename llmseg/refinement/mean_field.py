@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .crf import LEAST_PROBABILITY, CrfPreset, DenseCrf
+from ..crf import LEAST_PROBABILITY, CrfPreset, DenseCrf
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -71,11 +71,7 @@ class Source:
 def known_sources() -> Mapping[str, Source]:
     """Every name/tag of the table, in open_clip's order."""
     table = json.loads(
-        resources.files(__package__)
-        .joinpath("data")
-        .joinpath("models")
-        .joinpath("named.json")
-        .read_text(encoding="utf-8")
+        resources.files("llmseg").joinpath("data").joinpath("models").joinpath("named.json").read_text(encoding="utf-8")
     )
     sources = {}
     for name, entry in table["weights"].items():

@@ -17,14 +17,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .errors import InputError
-from .sampling import Sampler
-from .scores import Layer, ScoreMaps
+from ..errors import InputError
+from ..sampling import Sampler
+from ..scores import Layer, ScoreMaps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .backbone import Backbone
+    from ..backbone import Backbone
 
 __all__ = ["likeness", "propagate", "propagate_scores"]
 

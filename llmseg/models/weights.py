@@ -19,16 +19,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..clip_config import infer_config
+from ..errors import ModelError, UnknownNameError
+from ..options import ACTIVATION, AUTO
 from .catalogue import find_source
 from .checkpoint import check_description, expand_tokens, file_hash, load_checkpoint
-from .clip_config import infer_config
 from .clip_files import ModelFile, make_identity, read_clip
 from .downloads import check_whole, find_weights, model_folders
-from .errors import ModelError, UnknownNameError
 from .layouts import is_clip, list_towers
 from .model_weights import OPENAI_MEAN, OPENAI_STD, ClipWeights, Weights
 from .named_models import is_foreign, read_named, read_towers
-from .options import ACTIVATION, AUTO
 from .simseg import is_simseg, read_simseg
 from .torchscript import is_torchscript
 
@@ -73,7 +73,7 @@ def read_weights(model: str = EMBEDDED, *, activation: str = AUTO, folders: Sequ
     if activation not in ACTIVATION.choices:
         raise UnknownNameError(activation, ACTIVATION.choices, place="activation")
     if model == EMBEDDED:
-        packaged = resources.files(__package__).joinpath("data").joinpath("models").joinpath("embedded.safetensors")
+        packaged = resources.files("llmseg").joinpath("data").joinpath("models").joinpath("embedded.safetensors")
         with resources.as_file(packaged) as path:
             return _read_files([path], activation)
     if model.endswith(FILE_SUFFIXES):

@@ -15,12 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from . import __version__
+from .. import __version__
+from ..errors import InputError, ModelError
+from ..store import try_lock, write_json
 from .catalogue import Source
 from .checkpoint import file_hash
 from .downloads import check_whole, find_weights, read_record, record_path
-from .errors import InputError, ModelError
-from .store import try_lock, write_json
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

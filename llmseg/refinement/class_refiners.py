@@ -13,7 +13,7 @@ All but the first two and the last work on the probabilities of the classes that
 patches are coarse.
 
 Not here: the arithmetic (`bilateral`, `pamr`, `guided`, `region_vote`, `mean_field`, `painting`), cutting pictures
-into blocks (`blocks`), which refiner is called (`refinement`).
+into blocks (`blocks`), which refiner is called (`refining`).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ..class_maps import MOST_NUMBERS, ClassMaps, HeldMaps
+from ..crf import CRF_PRESETS
+from ..errors import InputError
+from ..painting import mask_classes, present_classes
+from ..pamr import DILATIONS, STEPS, pamr
+from ..sampling import Box, tile_boxes
 from .bilateral import COLOUR, DISTANCE, FINER, upsample_bilaterally
 from .blocks import ChosenMaps, read_pixels, refine_in_blocks
-from .class_maps import MOST_NUMBERS, ClassMaps, HeldMaps
-from .crf import CRF_PRESETS
-from .errors import InputError
 from .guided import RADIUS, filter_guided
 from .guides import Guide
 from .mean_field import sharpen_by_crf
-from .painting import mask_classes, present_classes
-from .pamr import DILATIONS, STEPS, pamr
 from .region_vote import count_pixels, count_regions, share_regions, sum_regions
-from .sampling import Box, tile_boxes
 from .superpixels import SIDE, cut_superpixels
 
 if TYPE_CHECKING:

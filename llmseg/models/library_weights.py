@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .attention import ATTENTION, LastBlock
-from .errors import ModelError
-from .hub_tokenizer import HubTokenizer
+from ..attention import ATTENTION, LastBlock
+from ..errors import ModelError
+from ..hub_tokenizer import HubTokenizer
+from ..tokenizer import VOCABULARY_SIZE, ClipTokenizer, Tokenizer
+from ..tower import Model
 from .model_weights import Weights
-from .tokenizer import VOCABULARY_SIZE, ClipTokenizer, Tokenizer
-from .tower import Model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ class LibraryWeights(Weights):
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
-        from .towers.configs import measure
+        from ..towers.configs import measure
 
         sizes = measure(self.state)
         return sizes["patch"] or self.image_size // sizes["grid"]
@@ -64,7 +64,7 @@ class LibraryWeights(Weights):
 
     def build(self) -> Model:
         """The towers, as in `towers.library.build_library_model`."""
-        from .towers.library import build_library_model
+        from ..towers.library import build_library_model
 
         return build_library_model(self.config, self.state, self.tanh)
 
@@ -120,7 +120,7 @@ class ResNetWeights(Weights):
 
     def build(self) -> Model:
         """The towers, as in `towers.library.build_resnet`."""
-        from .towers.library import build_resnet, import_open_clip
+        from ..towers.library import build_resnet, import_open_clip
 
         import_open_clip(self.name)
         return build_resnet(self.state, self.activation)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .clip_config import ClipConfig, TowerConfig
-from .errors import ModelError
+from ..clip_config import ClipConfig, TowerConfig
+from ..errors import ModelError
 
 __all__ = ["HubConfig", "read_hub_config"]
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ModelError
 from .bags import Bag, Name, read_bags
-from .errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from .. import __version__
+from ..commands import DONE, FAILED, INTERRUPTED, INVALID, use_utf8
+from ..errors import InputError, LLMSegError, ModelError, UnknownNameError, nearest
+from ..llm import read_configuration
+from ..options import MODEL
 from .catalogue import Source, find_source, known_sources
-from .commands import DONE, FAILED, INTERRUPTED, INVALID, use_utf8
 from .downloads import find_weights, list_places, model_folders, offline_reason, target_folder
-from .errors import InputError, LLMSegError, ModelError, UnknownNameError, nearest
-from .llm import read_configuration
-from .options import MODEL
 
 __all__ = ["main"]
 
@@ -76,7 +76,7 @@ def _where(options: argparse.Namespace) -> int:
         print(f"get puts models into {target_folder()}; they are looked for in", *model_folders(), sep="\n")
         return DONE
     if options.name == EMBEDDED:
-        print(Path(__file__).parent / "data" / "models" / "embedded.safetensors")
+        print(Path(__file__).parent.parent / "data" / "models" / "embedded.safetensors")
         return DONE
     source = _find(options.name)
     if (path := find_weights(source)) is None:

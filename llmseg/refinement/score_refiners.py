@@ -2,7 +2,7 @@
 
 Those that are linear work on whichever are fewer: phrases, or the features that their scores are linear in.
 
-Not here: the arithmetic (`pamr`, `guided`, `propagation`), which refiner is called (`refinement`).
+Not here: the arithmetic (`pamr`, `guided`, `propagation`), which refiner is called (`refining`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .class_maps import MOST_NUMBERS
-from .errors import InputError
+from ..class_maps import MOST_NUMBERS
+from ..errors import InputError
+from ..pamr import DILATIONS, pamr
+from ..sampling import Box, Sampler, enlarge_axis
+from ..scores import Layer, ScoreMaps
 from .guided import filter_guided
 from .guides import Guide
-from .pamr import DILATIONS, pamr
 from .propagation import propagate_scores
-from .sampling import Box, Sampler, enlarge_axis
-from .scores import Layer, ScoreMaps
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .class_maps import ClassMaps
+from ..class_maps import ClassMaps
+from ..errors import InputError, lookup
+from ..options import AUTO
+from ..scores import ScoreMaps
 from .class_refiners import REFINERS, refine_bilaterally
-from .errors import InputError, lookup
 from .guides import Guide, take_regions
-from .options import AUTO
 from .score_refiners import SCORE_REFINERS
-from .scores import ScoreMaps
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,10 +16,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .clip_config import ClipConfig
-from .errors import ModelError
-from .options import ACTIVATION
-from .tokenizer import VOCABULARY_SIZE
+from ..clip_config import ClipConfig
+from ..errors import ModelError
+from ..options import ACTIVATION
+from ..tokenizer import VOCABULARY_SIZE
 from .torchscript import is_torchscript, read_torchscript
 
 if TYPE_CHECKING:

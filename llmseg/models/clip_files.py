@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .clip_config import ClipConfig, guess_activation, infer_config
-from .errors import ModelError
+from ..clip_config import ClipConfig, guess_activation, infer_config
+from ..errors import ModelError
+from ..options import AUTO
 from .hub_config import HubConfig, read_hub_config
 from .layouts import IMAGE, TEXT, from_transformers, to_native
 from .model_weights import OPENAI_MEAN, OPENAI_STD, ClipWeights
-from .options import AUTO
 
 if TYPE_CHECKING:
     from torch import Tensor

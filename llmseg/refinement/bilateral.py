@@ -3,7 +3,7 @@
 A point of the finer grid takes the mean of the patches around it, each weighted by how near it is and how much the
 picture's colour there looks like the colour here. So every value stays between those of the patches around it.
 
-Not here: which maps, and their limits (`refinement`).
+Not here: which maps, and their limits (`class_refiners`).
 Source: Kopf et al., "Joint Bilateral Upsampling", ACM Transactions on Graphics 26(3), 2007.
 """
 

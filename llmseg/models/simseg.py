@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ModelError
+from ..errors import ModelError
+from ..options import AUTO
+from ..tokenizer import Tokenizer
+from ..wordpiece import WordPieceTokenizer
 from .model_weights import Weights
-from .options import AUTO
-from .tokenizer import Tokenizer
-from .wordpiece import WordPieceTokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .tower import Model
+    from ..tower import Model
 
 __all__ = ["SimSegWeights", "is_simseg", "read_simseg"]
 
@@ -62,7 +62,7 @@ class SimSegWeights(Weights):
 
     def build(self) -> Model:
         """The towers, as in `towers.simseg.build_simseg`."""
-        from .towers.simseg import build_simseg
+        from ..towers.simseg import build_simseg
 
         return build_simseg(self.state, IMAGE_SIZE)
 

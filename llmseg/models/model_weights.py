@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .attention import ATTENTION, LastBlock
-from .clip_config import ClipConfig
-from .tokenizer import ClipTokenizer, Tokenizer
-from .tower import Model
+from ..attention import ATTENTION, LastBlock
+from ..clip_config import ClipConfig
+from ..tokenizer import ClipTokenizer, Tokenizer
+from ..tower import Model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +115,7 @@ class ClipWeights(Weights):
 
     def build(self) -> Model:
         """The towers, as in `vit.build_clip`."""
-        from .vit import build_clip
+        from ..vit import build_clip
 
         return build_clip(self.state, self.config)
 

@@ -13,9 +13,9 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..errors import ModelError
+from ..store import user_folder
 from .catalogue import Source
-from .errors import ModelError
-from .store import user_folder
 
 __all__ = [
     "MODELS_VARIABLE",
@@ -152,7 +152,7 @@ def _own_places(source: Source, folders: list[Path]) -> list[Path]:
 
 def _comfyui_folder() -> Path | None:
     """The folder of models of the ComfyUI whose custom_nodes this package lies in."""
-    pack = Path(__file__).resolve().parent.parent
+    pack = Path(__file__).resolve().parents[2]
     models = pack.parent.parent / "models"
     return models / OWN.name if pack.parent.name == "custom_nodes" and models.is_dir() else None
 
