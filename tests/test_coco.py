@@ -79,39 +79,44 @@ def test_the_later_of_two_overlapping_masks_counts() -> None:
     assert labels_from_coco(document, "x.json")[0].tolist() == [[1, 1, 1], [1, 1, -1]]
 
 
-def broken(change: str) -> dict[str, Any]:
-    document = deepcopy(labels_to_coco(label_map(LABELS, NAMES)))
-    exec(change, {"d": document, "mask": document["annotations"][0]["segmentation"]})
-    return document
+GONE = object()
+MASK = ("annotations", 0, "segmentation")
+FAULTS = [
+    (("images",), GONE),
+    (("images",), [{"height": 2, "width": 3}] * 2),
+    (("images", 0, "height"), 10**9),
+    (("images", 0, "width"), -3),
+    (("images", 0, "width"), "3"),
+    (("categories",), []),
+    (("categories", 0, "name"), 7),
+    (("categories",), 5),
+    (("annotations", 0, "category_id"), 99),
+    (("annotations", 0, "category_id"), []),
+    (MASK, [[0, 0, 1, 0, 1, 1]]),
+    ((*MASK, "size"), [1, 1]),
+    ((*MASK, "size"), [2**40, 2**40]),
+    ((*MASK, "counts"), [3, -1, 4]),
+    ((*MASK, "counts"), [10**30]),
+    ((*MASK, "counts"), [True, 5]),
+    ((*MASK, "counts"), "oooooooooooooooooooo"),
+    ((*MASK, "counts"), "ü"),
+    ((*MASK, "counts"), ""),
+    ((*MASK, "counts"), None),
+]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "del d['images']",
-        "d['images'].append(d['images'][0])",
-        "d['images'][0]['height'] = 10**9",
-        "d['images'][0]['width'] = -3",
-        "d['images'][0]['width'] = '3'",
-        "d['categories'] = []",
-        "d['categories'][0]['name'] = 7",
-        "d['categories'] = 5",
-        "d['annotations'][0]['category_id'] = 99",
-        "d['annotations'][0]['category_id'] = []",
-        "d['annotations'][0]['segmentation'] = [[0, 0, 1, 0, 1, 1]]",
-        "mask['size'] = [1, 1]",
-        "mask['size'] = [2**40, 2**40]",
-        "mask['counts'] = [3, -1, 4]",
-        "mask['counts'] = [10**30]",
-        "mask['counts'] = [True, 5]",
-        "mask['counts'] = 'oooooooooooooooooooo'",
-        "mask['counts'] = 'ü'",
-        "mask['counts'] = ''",
-        "mask['counts'] = None",
-    ],
-)
-def test_a_broken_document_is_one_clear_error(change: str) -> None:
+@pytest.mark.parametrize(("place", "value"), FAULTS)
+def test_a_broken_document_is_one_clear_error(place: tuple[Any, ...], value: Any) -> None:
+    document: Any = deepcopy(labels_to_coco(label_map(LABELS, NAMES)))
+    *way, last = place
+    parent = document
+    for key in way:
+        parent = parent[key]
+    if value is GONE:
+        del parent[last]
+    else:
+        parent[last] = value
     with pytest.raises(InputError) as caught:
-        labels_from_coco(broken(change), "x.json")
+        labels_from_coco(document, "x.json")
     assert str(caught.value).startswith("x.json: not the labels of one image in COCO's form (")
     assert "\n" not in str(caught.value)
