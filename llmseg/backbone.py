@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import InputError, ModelError, lookup
-from .models.checkpoint import file_hash, load_checkpoint
+from .models.checkpoint import load_checkpoint
 from .models.weights import FILE_SUFFIXES
 from .options import AUTO, DTYPE
+from .store import file_hash
 
 if TYPE_CHECKING:
     import torch

@@ -20,6 +20,7 @@ __all__ = ["BatchImage", "ImageSlot", "find_image_slot", "list_images"]
 
 EXTENSIONS = (".apng", ".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PLACE = "--images"
+OWN_FOLDER, MANIFEST = ".llmseg", "manifest.jsonl"  # of a batch itself, in the output folder
 LOADER, LOADER_INPUT = "LoadImage", "image"
 
 
@@ -113,7 +114,8 @@ def _distinct_places(seen: Sequence[Path]) -> list[Path]:
         if whole[folded(path)] > 1:  # the same name below two folders that the person named
             taken[folded(path)] += 1
             place = path.with_name(f"{path.name}_{taken[folded(path)]}")
-        places.append(place)
+        taken_by_us = place.parts[0].casefold() in (OWN_FOLDER, MANIFEST)
+        places.append(Path(f"_{place.parts[0]}", *place.parts[1:]) if taken_by_us else place)
     return places
 
 

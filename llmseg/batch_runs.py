@@ -17,27 +17,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-from .batch import BatchImage, ImageSlot
-from .commands import DONE, PARTLY
+from .batch import MANIFEST, OWN_FOLDER, BatchImage, ImageSlot
+from .commands import DONE, INTERRUPTED, PARTLY
 from .errors import InputError
-from .manifest import MANIFEST, Manifest, Record
+from .files import CLASSES_SUFFIX
+from .manifest import Manifest, Record
 from .reporting import Reporter
-from .store import content_hash, try_lock
+from .store import content_hash, file_hash, try_lock
 
 if TYPE_CHECKING:
     from .graph import RunResult
 
 __all__ = ["BatchRun", "Outcome", "hash_workflow", "run_batch"]
 
-OWN_FOLDER = ".llmseg"
 AHEAD = 4  # images whose content is read before their turn
-CLASSES = "_classes.json"
 
 
 class Outcome(NamedTuple):
@@ -74,6 +72,8 @@ def run_batch(batch: BatchRun, images: Sequence[BatchImage], run: Run, reporter:
         outcome = batch.process(image, digest, run)
         tell(outcome.result, batch.output / image.place)
         codes[image.path] = outcome.code
+        if outcome.code == INTERRUPTED:
+            return INTERRUPTED
     bad = [path for path, code in codes.items() if code != DONE]
     if skipped:
         reporter.skipped(skipped, total)
@@ -82,8 +82,15 @@ def run_batch(batch: BatchRun, images: Sequence[BatchImage], run: Run, reporter:
     return DONE if not bad else codes[bad[0]] if len(set(codes.values())) == 1 and not skipped else PARTLY
 
 
-def hash_workflow(prompt: Mapping[str, Any], slot: ImageSlot, version: str) -> str:
-    """What an image's results depend on beside the image; not on titles, nor on the order of nodes."""
+def hash_workflow(prompt: Mapping[str, Any], slot: ImageSlot, version: str, targets: Sequence[str] | None) -> str:
+    """What an image's results depend on beside the image; not on titles, nor on the order of nodes.
+
+    Args:
+        prompt: the API form, everything set.
+        slot: where the image goes.
+        version: of this program.
+        targets: the output nodes that run; None for all.
+    """
     nodes = {
         node_id: {
             "class_type": record["class_type"],
@@ -95,7 +102,7 @@ def hash_workflow(prompt: Mapping[str, Any], slot: ImageSlot, version: str) -> s
         }
         for node_id, record in prompt.items()
     }
-    return content_hash(version, slot.node_id, slot.swapped, nodes)
+    return content_hash(version, slot.node_id, slot.swapped, nodes, None if targets is None else sorted(targets))
 
 
 class BatchRun:
@@ -137,9 +144,7 @@ class BatchRun:
             ahead: deque[tuple[BatchImage, Future[str]]] = deque()
             rest = iter(images)
             while True:
-                ahead.extend(
-                    (image, reader.submit(_hash_file, image.path)) for image in islice(rest, AHEAD - len(ahead))
-                )
+                ahead.extend((image, reader.submit(_hash, image.path)) for image in islice(rest, AHEAD - len(ahead)))
                 if not ahead:
                     return
                 image, future = ahead.popleft()
@@ -155,7 +160,7 @@ class BatchRun:
         seconds = time.perf_counter() - start
         names = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
         classes = _read_classes(staging, names)
-        self._place(staging, image, names)
+        self._place(staging, image, names, replaces=outcome.code == DONE)
         self.manifest.append(
             Record(
                 image=str(image.path),
@@ -172,10 +177,10 @@ class BatchRun:
         )
         return outcome
 
-    def _place(self, staging: Path, image: BatchImage, names: Sequence[Path]) -> None:
-        """Move the files of an image where they belong; those of an earlier run of it that are not among them go."""
+    def _place(self, staging: Path, image: BatchImage, names: Sequence[Path], replaces: bool) -> None:
+        """Move the files of an image where they belong; what an earlier run of it left beside them goes if asked."""
         target = self.output / image.place
-        earlier = self.manifest.records.get(str(image.path))
+        earlier = self.manifest.records.get(str(image.path)) if replaces else None
         new = {(image.place / name).as_posix() for name in names}
         try:
             for name in names:
@@ -194,16 +199,12 @@ class BatchRun:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _hash_file(path: Path) -> str:
+def _hash(path: Path) -> str:
     """SHA-256 of a file, empty where it cannot be read; its loader will say why."""
-    digest = sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return file_hash(path)
     except OSError:
         return ""
-    return digest.hexdigest()
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -219,10 +220,13 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _read_classes(folder: Path, names: Sequence[Path]) -> dict[str, float]:
-    """Share of each class, from the first label file among those of an image."""
+    """Share of each class, from the first of an image's files that tells it; other programs' files may be anything."""
     for name in names:
-        if name.name.endswith(CLASSES):
-            listed = json.loads((folder / name).read_text(encoding="utf-8"))
-            width, height = listed["size"]
-            return {entry["name"]: round(entry["pixels"] / (width * height), 6) for entry in listed["classes"]}
+        if name.name.endswith(CLASSES_SUFFIX):
+            try:
+                listed = json.loads((folder / name).read_text(encoding="utf-8"))
+                width, height = listed["size"]
+                return {entry["name"]: round(entry["pixels"] / (width * height), 6) for entry in listed["classes"]}
+            except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+                continue
     return {}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_mask", "encode_mask", "labels_from_coco", "labels_to_coco"]
 
-MOST_PIXELS = 2**28  # a file of a few bytes may claim any size
+MOST_PIXELS = 2**26  # a file of a few bytes may claim any size; a label takes eight
 MOST_CLASSES = 2**16
 GROUP, MORE, SIGN, FIRST_LETTER = 0x1F, 0x20, 0x10, 48  # of the string of counts
 LONGEST_COUNT = 7  # letters, 35 bits
@@ -145,19 +145,19 @@ def decode_mask(encoded: Mapping[str, Any]) -> NDArray[np.bool_]:
 
     height, width = _checked_size(encoded["size"])
     counts = encoded["counts"]
-    runs = _read_runs(counts) if isinstance(counts, str) else list(counts)
+    runs = _read_runs(counts, height * width + 1) if isinstance(counts, str) else list(counts)
     if not all(type(run) is int and run >= 0 for run in runs) or sum(runs) != height * width:
         raise ValueError(f"run lengths that are not those of {height} x {width} pixels")
     inside = np.arange(len(runs)) % 2 == 1
     return np.repeat(inside, runs).reshape(width, height).T
 
 
-def _read_runs(text: str) -> list[int]:
+def _read_runs(text: str, most: int) -> list[int]:
     runs: list[int] = []
     number = shift = 0
     for letter in text:
         group = ord(letter) - FIRST_LETTER
-        if not 0 <= group < 2 * MORE or shift >= 5 * LONGEST_COUNT:
+        if not 0 <= group < 2 * MORE or shift >= 5 * LONGEST_COUNT or len(runs) >= most:
             raise ValueError(f"{letter!r} in a string of counts")
         number |= (group & GROUP) << shift
         shift += 5

@@ -20,9 +20,8 @@ from typing import Any
 
 from .errors import InputError
 
-__all__ = ["MANIFEST", "Manifest", "Record"]
+__all__ = ["Manifest", "Record"]
 
-MANIFEST = "manifest.jsonl"
 SCHEMA = 1
 LONGEST_LINE = 2**20  # bytes; far above any record, a mistake far above that
 

@@ -222,7 +222,9 @@ class _Session:
             finally:
                 host.use_headless(before)
 
-        batch = BatchRun(self.roots["output"], hash_workflow(prompt, slot, __version__), self.options.resume)
+        batch = BatchRun(
+            self.roots["output"], hash_workflow(prompt, slot, __version__, self.targets), self.options.resume
+        )
         with batch.opened():
             return run_batch(batch, self.images, run, self.reporter, partial(self._tell, workflow))
 

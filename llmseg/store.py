@@ -21,7 +21,16 @@ from .errors import InputError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["content_hash", "read_text", "trim_folder", "try_lock", "user_folder", "write_atomic", "write_json"]
+__all__ = [
+    "content_hash",
+    "file_hash",
+    "read_text",
+    "trim_folder",
+    "try_lock",
+    "user_folder",
+    "write_atomic",
+    "write_json",
+]
 
 APPLICATION = "llmseg"
 DATA_VARIABLE = "LLMSEG_DATA"
@@ -38,6 +47,15 @@ def content_hash(*parts: object) -> str:
         digest.update(b"b" if isinstance(part, bytes) else b"j")  # b'1' is not 1
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, as hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from llmseg.batch import ImageSlot, list_images
 from llmseg.batch_runs import BatchRun, Outcome, hash_workflow, run_batch
-from llmseg.commands import DONE, FAILED, PARTLY
+from llmseg.commands import DONE, FAILED, INTERRUPTED, PARTLY
 from llmseg.errors import InputError
 
 # A batch without nodes: three files an image, written slowly and in pieces, so that a kill falls into anything.
@@ -136,13 +136,60 @@ def test_a_manifest_cannot_have_files_elsewhere_removed(photos: Path, tmp_path: 
 def test_what_changes_the_hash_of_a_workflow() -> None:
     prompt = {"1": {"class_type": "Load", "inputs": {"image": "a.png", "x": 1}, "_meta": {"title": "A"}}}
     slot = ImageSlot("1", "image")
-    first = hash_workflow(prompt, slot, "1.0")
+    first = hash_workflow(prompt, slot, "1.0", None)
 
     def changed(**record: Any) -> str:
-        return hash_workflow({"1": {**prompt["1"], **record}}, slot, "1.0")
+        return hash_workflow({"1": {**prompt["1"], **record}}, slot, "1.0", None)
 
     assert changed(_meta={"title": "B"}) == first
     assert changed(inputs={"image": "b.png", "x": 1}) == first
     assert changed(inputs={"image": "a.png", "x": 2}) != first
     assert changed(class_type="Other") != first
-    assert hash_workflow(prompt, slot, "1.1") != first
+    assert hash_workflow(prompt, slot, "1.1", None) != first
+    assert hash_workflow(prompt, slot, "1.0", ["1"]) != first, "only some of its outputs"
+
+
+def process(output: Path, image: Path, run: Any) -> Outcome:
+    batch = BatchRun(output, "w", resume=False)
+    with batch.opened():
+        (found,) = list_images([str(image)])
+        return batch.process(found, "digest", run)
+
+
+def writing(code: int, **files: str) -> Any:
+    def run(image: Any, folder: Path) -> Outcome:
+        for name, text in files.items():
+            (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        return Outcome(code)
+
+    return run
+
+
+def test_a_run_that_fails_takes_nothing_away_from_an_earlier_one(photos: Path, tmp_path: Path) -> None:
+    output, image = tmp_path / "out", photos / "sub0" / "0.png"
+    process(output, image, writing(DONE, one="1", two="2"))
+    process(output, image, writing(FAILED))
+    assert (output / "0" / "two.json").read_text(encoding="utf-8") == "2"
+    process(output, image, writing(DONE, one="3"))
+    assert (output / "0" / "one.json").read_text(encoding="utf-8") == "3"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"size": [0, 0], "classes": [{}]}', '{"size": 3}', "[" * 100_000])
+def test_label_files_of_other_programs_end_no_batch(text: str, photos: Path, tmp_path: Path) -> None:
+    process(tmp_path / "out", photos / "sub0" / "0.png", writing(DONE, x_classes=text))
+    (record,) = records(tmp_path / "out")
+    assert (record["status"], record["classes"]) == ("done", {})
+
+
+@pytest.mark.parametrize("name", [".llmseg.png", ".LLMSEG.png", "manifest.jsonl.png"])
+def test_an_image_cannot_take_the_places_of_the_batch_itself(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    process(tmp_path / "out", tmp_path / name, writing(DONE, one="1"))
+    (record,) = records(tmp_path / "out")
+    assert (tmp_path / "out" / record["files"][0]).read_text(encoding="utf-8") == "1"
+
+
+def test_stop_ends_the_batch(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert code_of(photos, output, {"12": INTERRUPTED}) == INTERRUPTED
+    assert [Path(record["image"]).stem for record in records(output)] == ["0", "12"]

@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from .torchscript import is_torchscript, read_torchscript
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["check_description", "expand_tokens", "file_hash", "load_checkpoint"]
+__all__ = ["check_description", "expand_tokens", "load_checkpoint"]
 
 
 WIDEST = 4096  # numbers per token; the largest public text tower has 1280
@@ -98,15 +97,6 @@ def expand_tokens(state: dict[str, Tensor], ids: Sequence[int] | None) -> dict[s
     rows = torch.zeros(VOCABULARY_SIZE, dtype=torch.int64)
     rows[torch.tensor(ids, dtype=torch.int64)] = torch.arange(1, len(ids) + 1)
     return {**state, "token_embedding.weight": compact[rows]}
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content, as hex digits."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -17,9 +17,8 @@ from urllib.parse import urlsplit
 
 from .. import __version__
 from ..errors import InputError, ModelError
-from ..store import try_lock, write_json
+from ..store import file_hash, try_lock, write_json
 from .catalogue import Source
-from .checkpoint import file_hash
 from .downloads import check_whole, find_weights, read_record, record_path
 
 if TYPE_CHECKING:

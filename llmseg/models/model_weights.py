@@ -5,6 +5,7 @@ Not here: reading one (`weights`), other kinds (`named_models`, `simseg`), the t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
+class Weights(ABC):
     """A model as read from its source, and everything that is needed to run it; each kind of model is a subclass.
 
     Args:
@@ -59,31 +60,31 @@ class Weights:
     resample: str = "bicubic"
 
     @property
+    @abstractmethod
     def embed_dim(self) -> int:
         """As above."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def patch_size(self) -> int:
         """As above."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def image_size(self) -> int:
         """As above."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self) -> Model:
         """The towers, in evaluation mode.
 
         Raises:
             ModelError: tensors that do not fit.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def make_tokenizer(self) -> Tokenizer:
         """What turns sentences into tokens for the text tower."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..clip_config import guess_activation, infer_config
 from ..errors import ModelError, nearest
 from ..options import AUTO
-from .checkpoint import file_hash
+from ..store import file_hash
 from .library_weights import LibraryWeights, ResNetWeights
 from .model_weights import OPENAI_MEAN, OPENAI_STD, ClipWeights, Weights
 from .torchscript import is_torchscript

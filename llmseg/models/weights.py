@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..clip_config import infer_config
 from ..errors import ModelError, UnknownNameError
 from ..options import ACTIVATION, AUTO
+from ..store import file_hash
 from .catalogue import find_source
-from .checkpoint import check_description, expand_tokens, file_hash, load_checkpoint
+from .checkpoint import check_description, expand_tokens, load_checkpoint
 from .clip_files import ModelFile, make_identity, read_clip
 from .downloads import check_whole, find_weights, model_folders
 from .layouts import is_clip, list_towers
