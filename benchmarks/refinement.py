@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llmseg.assembly import assemble_classes
-from llmseg.boundaries import count_boundaries
 from llmseg.class_maps import ClassMaps
 from llmseg.components import label_components
 from llmseg.encoder import Encoder, load_encoder
 from llmseg.evaluation import compare_miou, confusion_matrix, mean_iou
+from llmseg.evaluation.boundaries import count_boundaries
 from llmseg.examples import benchmark_scenes
 from llmseg.labels import label_pixels
 from llmseg.options import FLIPS, SCALES

@@ -48,8 +48,8 @@ _HOMES = {
     "write_labels": "files",
     "write_result": "files",
     "read_labels": "label_files",
-    "compare_labels": "comparison",
-    "format_comparison": "comparison",
+    "compare_labels": "evaluation",
+    "format_comparison": "evaluation",
     "SegmentOptions": "pipeline",
     "segment": "pipeline",
 }

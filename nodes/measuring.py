@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmseg.comparison import compare_labels, find_mistakes, format_comparison
+from llmseg.evaluation import compare_labels, find_mistakes, format_comparison
 from llmseg.label_files import names_file, read_labels
 from llmseg.options import MEASURES
 from llmseg.types import LabelMap

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from llmseg.boundaries import band_width, boundary_iou, count_boundaries, inner_band
 from llmseg.errors import InputError
+from llmseg.evaluation.boundaries import band_width, boundary_iou, count_boundaries, inner_band
 
 
 def naive_band(mask: list[list[bool]], width: int) -> list[list[bool]]:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from llmseg.comparison import MEASURE_TABLES, compare_labels, find_mistakes, format_comparison
 from llmseg.errors import InputError, UnknownNameError
+from llmseg.evaluation.comparison import MEASURE_TABLES, compare_labels, find_mistakes, format_comparison
 from llmseg.label_files import label_map
 from llmseg.types import LabelMap
 

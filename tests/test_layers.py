@@ -20,8 +20,8 @@ ORDER = [
     "patch_features", "stored_features", "phrases", "sampling", "score_rows", "scores", "class_maps", "crf",
     "painting", "modes", "assembly", "refinement", "palette", "labels", "components", "regions", "exchange",
     "region_tables", "fonts", "legends", "rendering", "explaining", "coco", "files", "label_files", "hovering",
-    "examples", "pipeline", "graph", "evaluation", "boundaries", "comparison", "reporting", "serving", "batch",
-    "manifest", "batch_runs", "expand", "arguments", "run",
+    "examples", "pipeline", "graph", "evaluation", "reporting", "serving", "batch", "manifest", "batch_runs",
+    "expand", "arguments", "run",
 ]  # fmt: skip
 
 

@@ -12,8 +12,8 @@ import torch
 from conftest import import_nodes
 from PIL import Image
 
-from llmseg.comparison import compare_labels, find_mistakes
 from llmseg.errors import InputError
+from llmseg.evaluation.comparison import compare_labels, find_mistakes
 from llmseg.examples import load_truth
 from llmseg.label_files import label_map
 from llmseg.options import MEASURES

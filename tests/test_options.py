@@ -122,7 +122,7 @@ def table_table() -> Collection[str]:
 
 
 def measures_table() -> Collection[str]:
-    from llmseg.comparison import MEASURE_TABLES
+    from llmseg.evaluation.comparison import MEASURE_TABLES
 
     return MEASURE_TABLES
 

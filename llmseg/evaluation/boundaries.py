@@ -3,7 +3,7 @@
 Of each class only the pixels within a narrow band along its outline are compared. IoU of whole masks hardly moves
 when the outline of something large is wrong; this one does.
 
-Not here: IoU of whole masks (`evaluation`).
+Not here: IoU of whole masks (`measures`).
 Source: Cheng et al., "Boundary IoU", CVPR 2021 (arXiv:2103.16562): a band of 2 % of the diagonal, inside the mask.
 """
 
@@ -13,8 +13,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .errors import InputError
-from .types import UNKNOWN
+from ..errors import InputError
+from ..types import UNKNOWN
 
 if TYPE_CHECKING:
     from torch import Tensor

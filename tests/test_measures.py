@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from llmseg.errors import InputError
-from llmseg.evaluation import Interval, compare_miou, confusion_matrix, iou_per_class, mean_iou
+from llmseg.evaluation.measures import Interval, compare_miou, confusion_matrix, iou_per_class, mean_iou
 
 
 def naive_matrix(predicted: Tensor, truth: Tensor, classes: int, ignore: int | None) -> list[list[int]]:

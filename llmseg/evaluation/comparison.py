@@ -3,7 +3,7 @@
 Classes are matched by name. A class that the truth does not have is wrong wherever it was found, and is named. Pixels
 that the truth leaves unknown are not counted.
 
-Not here: the measures (`evaluation`, `boundaries`), data sets.
+Not here: the measures (`measures`, `boundaries`), data sets.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ..errors import InputError, lookup
+from ..options import MEASURES
+from ..types import UNKNOWN, LabelMap
 from .boundaries import boundary_iou, count_boundaries
-from .errors import InputError, lookup
-from .evaluation import confusion_matrix, iou_per_class, mean_iou
-from .options import MEASURES
-from .types import UNKNOWN, LabelMap
+from .measures import confusion_matrix, iou_per_class, mean_iou
 
 if TYPE_CHECKING:
     from torch import Tensor
