@@ -170,11 +170,26 @@ def _winning_phrase(maps: ClassMaps, image: int, box: Box, label: Tensor) -> Ten
     around = Box(*(slice(int(places[0]), int(places[-1]) + 1) for places in cells))
     scores = maps.scores.tile(image, around)  # [r,K,q]
     rows, columns = (places - places[0] for places in cells)
-    numbers = torch.arange(int(order.count.max()), device=label.device)[:, None]  # [m,1]
-    inside = numbers < order.count[label][:, None]
-    candidates = (order.first[label][:, None] + numbers).clamp(max=scores.shape[1] - 1)  # [n,m,w]
-    found = scores[rows[:, None, None], candidates, columns]
+    height, classes, width = len(scores), len(order.count), scores.shape[2]
+    if height * classes * width < label.numel():  # many pixels share a patch: asked once a patch and class
+        every = torch.arange(classes, device=label.device)[None, :, None].expand(height, -1, width)
+        places = (torch.arange(height, device=label.device), torch.arange(width, device=label.device))
+        best = _best_phrase(maps, scores, every, places[0][:, None, None], places[1])
+        return best[rows[:, None], label, columns]
+    return _best_phrase(maps, scores, label, rows[:, None], columns)
+
+
+def _best_phrase(maps: ClassMaps, scores: Tensor, label: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Best phrase of a class at a row and a column, all three of any one shape; `scores` [r,K,q]."""
+    import torch
+
+    assert maps.scores is not None
+    order = maps.scores.order
+    numbers = torch.arange(int(order.count.max()), device=label.device)  # [m]
+    inside = numbers < order.count[label][..., None]
+    candidates = (order.first[label][..., None] + numbers).clamp(max=scores.shape[1] - 1)  # [...,m]
+    found = scores[rows[..., None], candidates, columns[..., None]]
     if order.weights is not None:
         found = found + (order.weights.log() / maps.logit_scale)[candidates]
-    best = found.masked_fill(~inside, float("-inf")).argmax(1)
+    best = found.masked_fill(~inside, float("-inf")).argmax(-1)
     return order.phrases[order.first[label] + best]
