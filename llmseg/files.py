@@ -16,7 +16,9 @@ import io
 import json
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ from .options import OPACITY
 from .palette import UNKNOWN_COLOUR
 from .region_tables import count_regions, format_regions
 from .rendering import overlay_image
-from .store import write_atomic, write_json
+from .store import json_bytes, write_atomic
 from .types import LabelMap
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ __all__ = [
     "classes_to_json",
     "image_to_tensor",
     "label_image",
+    "list_label_files",
     "png_bytes",
     "read_image",
     "safe_name",
@@ -161,34 +164,51 @@ def write_labels(
     Raises:
         InputError: the folder cannot be written, or `name` is more than a name.
     """
+    files = list_label_files(result, name, index=index, masks=masks, coco=coco, areas=areas)
+    for file, make in files.items():
+        write_atomic(folder / file, make())
+    return [folder / file for file in files]
+
+
+def list_label_files(
+    result: LabelMap, name: str, *, index: int = 0, masks: bool = True, coco: bool = False, areas: bool = False
+) -> dict[str, Callable[[], bytes]]:
+    """The names of the files that `write_labels` writes, in its order, and what makes the content of each.
+
+    Raises:
+        InputError: `name` is more than a name.
+    """
+    _check_name(name)
+    files: dict[str, Callable[[], bytes]] = {
+        f"{name}{LABELS_SUFFIX}": lambda: png_bytes(label_image(result, index)),
+        f"{name}{CLASSES_SUFFIX}": lambda: json_bytes(classes_to_json(result, index)),
+    }
+    taken: set[str] = set()
+    for label, class_name in enumerate(result.names if masks else ()):
+        mask = _free_name(f"{name}_mask_{safe_name(class_name)}", taken)
+        files[f"{mask}.png"] = partial(_mask_bytes, result, index, label)
+    if coco:
+        files[f"{name}_coco.json"] = partial(_coco_bytes, result, index, f"{name}{LABELS_SUFFIX}")
+    if areas:
+        files[f"{name}_areas.csv"] = partial(_area_bytes, result, index)
+    return files
+
+
+def _mask_bytes(result: LabelMap, index: int, label: int) -> bytes:
     import numpy as np
     from PIL import Image
 
-    _check_name(name)
-    written = [folder / f"{name}{LABELS_SUFFIX}", folder / f"{name}{CLASSES_SUFFIX}"]
-    write_atomic(written[0], png_bytes(label_image(result, index)))
-    write_json(written[1], classes_to_json(result, index))
     labels = result.labels[index].cpu().numpy()
-    taken: set[str] = set()
-    for label, class_name in enumerate(result.names if masks else ()):
-        mask = Image.fromarray(np.where(labels == label, 255, 0).astype(np.uint8))
-        written.append(folder / f"{_free_name(f'{name}_mask_{safe_name(class_name)}', taken)}.png")
-        write_atomic(written[-1], png_bytes(mask))
-    return written + _write_more(result, folder, name, index, coco, areas)
+    return png_bytes(Image.fromarray(np.where(labels == label, 255, 0).astype(np.uint8)))
 
 
-def _write_more(result: LabelMap, folder: Path, name: str, index: int, coco: bool, areas: bool) -> list[Path]:
-    written = []
-    if coco:
-        written.append(folder / f"{name}_coco.json")
-        document = labels_to_coco(result, index, f"{name}{LABELS_SUFFIX}")
-        write_atomic(written[-1], (json.dumps(document, ensure_ascii=True) + "\n").encode())
-    if areas:
-        one = replace(result, labels=result.labels[index, None], confidence=result.confidence[index, None])
-        table = format_regions(count_regions(one, range(len(result.names))), "csv")
-        written.append(folder / f"{name}_areas.csv")
-        write_atomic(written[-1], table.encode("utf-8"))
-    return written
+def _coco_bytes(result: LabelMap, index: int, file: str) -> bytes:
+    return (json.dumps(labels_to_coco(result, index, file), ensure_ascii=True) + "\n").encode()
+
+
+def _area_bytes(result: LabelMap, index: int) -> bytes:
+    one = replace(result, labels=result.labels[index, None], confidence=result.confidence[index, None])
+    return format_regions(count_regions(one, range(len(result.names))), "csv").encode("utf-8")
 
 
 def png_bytes(image: Image.Image) -> bytes:

@@ -28,7 +28,7 @@ from .windows import MOST_WINDOW_PATCHES, PUBLISHED, SQUASH, WindowPlan, choose_
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MIRRORED", "SCALE_FACTORS", "build_patch_features"]
+__all__ = ["MIRRORED", "SCALE_FACTORS", "build_patch_features", "split_features"]
 
 TOKENS_PER_BATCH = 16_384  # about 200 MB of activations in a ViT-B/16
 
@@ -232,3 +232,16 @@ def _stitch(windows: Tensor, plan: WindowPlan, grid: tuple[int, int]) -> Tensor:
             count[place] += 1
     first = windows[:, :, :prefix].mean((0, 1))
     return torch.cat([first, (total / count).view(-1, width)])
+
+
+def split_features(features: PatchFeatures) -> list[PatchFeatures]:
+    """The features of every image alone; the look at the whole images stays one pass over all of them. B of B = 1"""
+    if (count := len(features.levels[0].windows)) == 1:
+        return [features]
+
+    def one(index: int) -> PatchFeatures:
+        part = slice(index, index + 1)
+        levels = tuple(Level(level.windows[part], level.plan) for level in features.levels)
+        return replace(features, levels=levels, see_whole=lambda: features.see_whole()[part])
+
+    return [one(index) for index in range(count)]

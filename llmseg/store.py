@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "content_hash",
     "file_hash",
+    "json_bytes",
     "read_text",
     "trim_folder",
     "try_lock",
@@ -85,8 +86,13 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write a value as indented UTF-8 JSON with a final newline."""
+    write_atomic(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """A value as indented UTF-8 JSON with a final newline."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    write_atomic(path, text.encode("utf-8", "backslashreplace"))  # a lone surrogate becomes JSON's own escape
+    return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes JSON's own escape
 
 
 def read_text(path: Path, *, place: str) -> str:

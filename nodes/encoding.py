@@ -16,7 +16,7 @@ from llmseg.patch_features import build_patch_features
 from llmseg.stored_features import features_key, pack_features, unpack_features
 from llmseg.types import LabelMap, PatchFeatures, TextBank
 
-from . import progress
+from . import host, progress
 from .models import check_model, model_input, model_stamp, open_encoder
 from .sockets import (
     BACKBONE,
@@ -133,12 +133,10 @@ class LLMSegEncodeImage:
         flips: str = "none",
         backbone: Backbone | None = None,
     ) -> tuple[PatchFeatures]:
-        images, tell = to_images(image), progress.report_steps()
-        tell_limits(encoder, images)
         sides = {"window": window, "stride": stride, "resize": resize}
         beside: dict[str, Any] = {"text_bank": text_bank, "backbone": backbone}
         looks: dict[str, Any] = {"attention": attention, "scales": scales, "layout": layout, "flips": flips}
-        return (build_patch_features(encoder, images, **sides, **looks, **beside, on_batch=tell),)
+        return (_encode(encoder, image, {**sides, **looks, **beside}),)
 
     @classmethod
     def STORE_KEY(cls, encoder: Encoder, image: Tensor, attention: str, **options: Any) -> str | None:
@@ -153,6 +151,19 @@ class LLMSegEncodeImage:
         images = to_images(image)
         tell_limits(encoder, images)
         return (unpack_features(kept, encoder, images),)
+
+
+def _encode(encoder: Encoder, image: Tensor, options: dict[str, Any]) -> PatchFeatures:
+    """The features of a picture, in a batch maybe made with those of the next ones."""
+
+    def build(images: Tensor) -> PatchFeatures:
+        tell_limits(encoder, images)
+        return build_patch_features(encoder, images, **options, on_batch=progress.report_steps())
+
+    known = host.lookahead()
+    if known is None:
+        return build(to_images(image))
+    return known.encode(image, (encoder, *options.values()), encoder.device.type, build)
 
 
 NODES = {

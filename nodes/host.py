@@ -23,12 +23,16 @@ from typing import TYPE_CHECKING
 from llmseg.errors import InputError
 from llmseg.llm import read_configuration
 from llmseg.models import downloads
+from llmseg.store import write_atomic
+from llmseg.writer import BackgroundWriter
 
 from .guard import resolve_inside as _resolve
 from .naming import SaveTarget, fill_tokens, next_number
 
 if TYPE_CHECKING:
     import torch
+
+    from .lookahead import Lookahead
 
 ROOTS = ("input", "output", "temp")
 MODEL_KINDS = ("llmseg", "clip_vision", "text_encoders", "clip")  # ComfyUI's names for model folders
@@ -51,6 +55,8 @@ class HeadlessHost:
         workflow_folder: where the workflow lies; None where it comes from a stream.
         network: whether language models may be asked, a name in `options.NETWORK`; empty for what the
             user's configuration says.
+        writer: writes files beside the nodes; None where each is written before its node ends.
+        lookahead: knows the images that come next; None where there is one run.
     """
 
     input_folder: Path
@@ -62,6 +68,8 @@ class HeadlessHost:
     trusted_files: frozenset[Path] = frozenset()
     workflow_folder: Path | None = None
     network: str = ""
+    writer: BackgroundWriter | None = None
+    lookahead: Lookahead | None = None
 
 
 _headless = HeadlessHost(Path("input"), Path("output"), Path("temp"))
@@ -93,6 +101,8 @@ def input_path(name: str, *, place: str = "image") -> Path:
     """
     if is_trusted(name):
         return Path(name)
+    if not in_comfyui() and _headless.writer is not None:
+        _headless.writer.wait()  # the file may be among those that this very run saves
     kind = next((root for root in ROOTS if name.endswith(f"[{root}]")), None)
     # ComfyUI cuts a fixed length: the brackets and whatever one character stands before them.
     bare = name if kind is None else name[: -len(f" [{kind}]")]
@@ -151,6 +161,22 @@ def save_target(prefix: str, root: str = "output", width: int = 0, height: int =
     return SaveTarget(folder, stem, next_number(folder, stem), subfolder, root)
 
 
+def write_file(path: Path, make: Callable[[], bytes]) -> None:
+    """Write a file whole: now, or in a batch beside the nodes that come next.
+
+    Args:
+        path: of the file, from a `SaveTarget`.
+        make: gives its content.
+
+    Raises:
+        InputError: it cannot be written; in a batch the image's run says so at its end.
+    """
+    if in_comfyui() or _headless.writer is None:
+        write_atomic(path, make())
+    else:
+        _headless.writer.write(path, make)
+
+
 def allow_prefix(prefix: str | None, root: str = "output") -> bool | str:
     """What a node's VALIDATE_INPUTS answers about a filename prefix: True, or why it is refused.
 
@@ -165,6 +191,11 @@ def allow_prefix(prefix: str | None, root: str = "output") -> bool | str:
 def network() -> str:
     """Whether language models may be asked, a name in `options.NETWORK`."""
     return ("" if in_comfyui() else _headless.network) or read_configuration().network
+
+
+def lookahead() -> Lookahead | None:
+    """What is known of the images that come next; None where nothing is."""
+    return None if in_comfyui() else _headless.lookahead
 
 
 def headless() -> HeadlessHost:

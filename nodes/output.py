@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmseg.expansion import expand_with
-from llmseg.files import write_labels
+from llmseg.files import list_label_files
 from llmseg.names import parse_names
 from llmseg.options import LIBRARY, MIN_AREA, MODE, THRESHOLD
 from llmseg.pipeline import SegmentOptions, segment
@@ -94,12 +94,15 @@ class LLMSegSaveLabels:
         self, label_map: LabelMap, filename_prefix: str, masks: bool, coco: bool = False, areas: bool = False
     ) -> dict[str, Any]:
         target = host.save_target(filename_prefix, width=label_map.labels.shape[2], height=label_map.labels.shape[1])
-        written = []
+        written: list[str] = []
         for index in range(len(label_map.labels)):
             name = target.filename(index, "").rstrip("_")
-            written += write_labels(label_map, target.folder, name, index=index, masks=masks, coco=coco, areas=areas)
+            files = list_label_files(label_map, name, index=index, masks=masks, coco=coco, areas=areas)
+            for file, make in files.items():
+                host.write_file(target.folder / file, make)
+            written += files
         place = {"subfolder": target.subfolder, "type": target.kind}
-        return {"ui": {"files": [{"filename": path.name, **place} for path in written]}}
+        return {"ui": {"files": [{"filename": file, **place} for file in written]}}
 
 
 class LLMSegSegment:

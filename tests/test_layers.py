@@ -12,16 +12,16 @@ import llmseg
 
 ROOT = Path(llmseg.__file__).parent
 ORDER = [
-    "errors", "commands", "options", "defaults", "windows", "types", "store", "stored_values", "names", "templates",
-    "background", "folding", "unwanted", "cleaning_rules", "cleaning", "library", "llm", "expansion_text",
-    "expansion", "expansion_edits", "interview", "second_looks", "llm_expansion", "tokenizer", "hub_tokenizer",
-    "wordpiece", "attention", "mixing", "tower", "clip_config", "vit", "pamr", "calibration", "feedback", "proxy",
-    "squash", "dense", "towers", "models", "encoder", "backbone", "text_cache", "text_bank", "affinity", "looking",
-    "patch_features", "stored_features", "phrases", "sampling", "score_rows", "scores", "class_maps", "crf",
-    "painting", "modes", "assembly", "refinement", "palette", "labels", "components", "regions", "exchange",
-    "region_tables", "fonts", "legends", "rendering", "explaining", "coco", "files", "label_files", "hovering",
-    "examples", "pipeline", "graph", "evaluation", "reporting", "serving", "batch", "manifest", "batch_runs",
-    "expand", "arguments", "run",
+    "errors", "commands", "options", "defaults", "windows", "types", "store", "writer", "stored_values", "names",
+    "templates", "background", "folding", "unwanted", "cleaning_rules", "cleaning", "library", "llm",
+    "expansion_text", "expansion", "expansion_edits", "interview", "second_looks", "llm_expansion", "tokenizer",
+    "hub_tokenizer", "wordpiece", "attention", "mixing", "tower", "clip_config", "vit", "pamr", "calibration",
+    "feedback", "proxy", "squash", "dense", "towers", "models", "encoder", "backbone", "text_cache", "text_bank",
+    "affinity", "looking", "patch_features", "stored_features", "phrases", "sampling", "score_rows", "scores",
+    "class_maps", "crf", "painting", "modes", "assembly", "refinement", "palette", "labels", "components", "regions",
+    "exchange", "region_tables", "fonts", "legends", "rendering", "explaining", "coco", "files", "label_files",
+    "hovering", "examples", "pipeline", "graph", "evaluation", "reporting", "serving", "batch", "manifest",
+    "batch_runs", "expand", "arguments", "run",
 ]  # fmt: skip
 
 

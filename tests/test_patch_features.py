@@ -17,7 +17,7 @@ from llmseg.encoder import load_encoder
 from llmseg.errors import InputError, UnknownNameError
 from llmseg.expansion import expand_names
 from llmseg.names import parse_names
-from llmseg.patch_features import SCALE_FACTORS, build_patch_features
+from llmseg.patch_features import SCALE_FACTORS, build_patch_features, split_features
 from llmseg.text_bank import build_text_bank
 from llmseg.types import ClassList, ClassName, TextBank
 from llmseg.windows import plan_windows
@@ -386,3 +386,15 @@ def test_a_window_with_too_many_pairs_of_patches_is_refused(encoder, monkeypatch
     assert str(caught.value) == (
         f"window: 16 patches; expected at most 15 for attention {attention!r}. Choose a smaller window."
     )
+
+
+def test_features_split_into_those_of_each_image(encoder, images):
+    whole = build_patch_features(encoder, images, window=32, stride=16, scales="three")
+    for number, part in enumerate(split_features(whole)):
+        assert part.size == whole.size
+        assert torch.equal(part.see_whole(), whole.see_whole()[number : number + 1])
+        for level, all_levels in zip(part.levels, whole.levels, strict=True):
+            assert torch.equal(level.windows, all_levels.windows[number : number + 1])
+            assert level.plan == all_levels.plan
+    (alone,) = split_features(build_patch_features(encoder, images[:1], window=32, stride=16, scales="one"))
+    assert alone.levels[0].windows.shape[0] == 1

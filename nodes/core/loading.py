@@ -51,8 +51,9 @@ class LoadImage:
         return file_digest(image)
 
     def load_image(self, image: str) -> tuple[Tensor, Tensor]:
-        """Decode the file."""
-        return read_image(image_file(image))
+        """Decode the file, if a batch has not done so already."""
+        known = host.lookahead()
+        return (read_image if known is None else known.read)(image_file(image))
 
 
 class LoadImageOutput(LoadImage):

@@ -12,9 +12,8 @@ import json
 import secrets
 import string
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from llmseg.store import write_atomic
 
 from .. import host
 from ..sockets import socket
@@ -69,7 +68,7 @@ class SaveImage:
         shown = []
         for index, image in enumerate(images):
             name = target.filename(index)
-            write_atomic(target.folder / name, encode_png(image, texts, self.COMPRESS_LEVEL))
+            host.write_file(target.folder / name, partial(encode_png, image, texts, self.COMPRESS_LEVEL))
             shown.append({"filename": name, "subfolder": target.subfolder, "type": target.kind})
         return {"ui": {"images": shown}, "result": (images,)}
 
