@@ -14,8 +14,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -51,6 +51,7 @@ class HeadlessHost:
         workflow_folder: where the workflow lies; None where it comes from a stream.
         network: whether language models may be asked, a name in `options.NETWORK`; empty for what the
             user's configuration says.
+        fetched_files: where the copy of each URL is that the person typed, by what the workflow calls it.
     """
 
     input_folder: Path
@@ -62,6 +63,7 @@ class HeadlessHost:
     trusted_files: frozenset[Path] = frozenset()
     workflow_folder: Path | None = None
     network: str = ""
+    fetched_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 _headless = HeadlessHost(Path("input"), Path("output"), Path("temp"))
@@ -93,6 +95,8 @@ def input_path(name: str, *, place: str = "image") -> Path:
     """
     if is_trusted(name):
         return Path(name)
+    if not in_comfyui() and name in _headless.fetched_files:
+        return _headless.fetched_files[name]
     kind = next((root for root in ROOTS if name.endswith(f"[{root}]")), None)
     # ComfyUI cuts a fixed length: the brackets and whatever one character stands before them.
     bare = name if kind is None else name[: -len(f" [{kind}]")]
