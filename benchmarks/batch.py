@@ -3,15 +3,18 @@
     python -m benchmarks.batch                       the embedded model, 200 images
     python -m benchmarks.batch --model vit           a ViT-B/16 of random weights
     python -m benchmarks.batch --images 2000 --only command --scales one    whether memory grows
+    python -m benchmarks.batch --only ray            two workers of Ray, where it is installed
 
 The loop does nothing but the image tower, on images that are in memory already; the command reads files, scores,
 assembles, refines, labels and writes, and its time is that of the whole process, start and loading included. In
-turn, image by image, is what a person would write by hand, without a manifest and without a way to go on.
+turn, image by image, is what a person would write by hand, without a manifest and without a way to go on. With workers
+of Ray the time is again that of the whole process: Ray is started and ended, and each worker loads the model.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -34,6 +37,7 @@ from llmseg.patch_features import build_patch_features
 NAMES = "dog, car, tree, building, ball, flower, bird, boat, grass, sky, water, night"
 VIT_SIDE = 448  # pixels; the embedded model's scenes have their own size
 FILE = "random_vit.safetensors"
+WORKERS = 2
 
 
 def main() -> None:
@@ -41,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=("embedded", "vit"), default="embedded")
     parser.add_argument("--images", type=int, default=200, help="how many images (default: 200)")
-    parser.add_argument("--only", choices=("loop", "command"), help="one of the two")
+    parser.add_argument("--only", choices=("loop", "command", "ray"), help="one of them (default: all that can run)")
     parser.add_argument("--scales", default="auto", help="as in the options (default: the model's own)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -52,10 +56,14 @@ def main() -> None:
         what = f"{options.images} images, model {options.model}, scales {options.scales}"
         print(f"{what}; torch {torch.__version__}, {threads} threads\n")
         print("| what | seconds | images/s | peak memory, MB |\n|---|---:|---:|---:|")
-        if options.only != "command":
+        if options.only in (None, "loop"):
             _row("loop over the image tower", options.images, _loop(folder, model, pictures, options.scales))
-        if options.only != "loop":
+        if options.only in (None, "command"):
             _row("python -m llmseg.run --images", options.images, _command(folder, model, options.scales))
+        if options.only == "ray" or (options.only is None and importlib.util.find_spec("ray") is not None):
+            engine = ["--engine", "ray", "--jobs", str(WORKERS)]
+            seconds, _ = _command(folder, model, options.scales, *engine)
+            _row(" ".join(["python -m llmseg.run --images", *engine]), options.images, (seconds, math.nan))
 
 
 def _row(what: str, images: int, measured: tuple[float, float]) -> None:
@@ -102,15 +110,18 @@ def _loop(folder: Path, model: str, paths: list[Path], scales: str) -> tuple[flo
     return time.perf_counter() - start, float("nan")
 
 
-def _command(folder: Path, model: str, scales: str) -> tuple[float, float]:
+def _command(folder: Path, model: str, scales: str, *engine: str) -> tuple[float, float]:
     """The whole process, and its peak of memory where the system tells it."""
     (folder / "workflow.json").write_text(json.dumps(_workflow(model, scales)), encoding="utf-8")
     command = [sys.executable, "-m", "llmseg.run", str(folder / "workflow.json"), "--images", str(folder / "images")]
-    environment = {**os.environ, "LLMSEG_DATA": str(folder / "data")}
+    name = "ray" if engine else "out"  # neither finds what the other one stored
+    environment = {**os.environ, "LLMSEG_DATA": str(folder / f"data_{name}")}
     start = time.perf_counter()
-    subprocess.run([*command, "--output", str(folder / "out")], check=True, capture_output=True, env=environment)
+    subprocess.run(
+        [*command, "--output", str(folder / name), *engine], check=True, capture_output=True, env=environment
+    )
     seconds = time.perf_counter() - start
-    assert len((folder / "out" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()) == len(
+    assert len((folder / name / "manifest.jsonl").read_text(encoding="utf-8").splitlines()) == len(
         list((folder / "images").iterdir())
     )
     try:

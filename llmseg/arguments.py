@@ -11,9 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
+from .addresses import Url, read_location
 from .graph import Picker, pick_at_random
+from .places import open_place
+from .runner import RunnerSettings
 
-__all__ = ["read_arguments"]
+__all__ = ["read_arguments", "runner_settings"]
+
+LONGEST_PATH = 4096  # characters; beyond it the value is surely a text
+MOST_JOBS = 10_000
 
 EPILOG = """\
 examples:
@@ -21,6 +27,7 @@ examples:
   python -m llmseg.run workflow.json --set "Class Names.text=dog, grass" --output out
   python -m llmseg.run picture.png --check
   python -m llmseg.run workflow.json --images photos --output out --resume
+  python -m llmseg.run workflow.json --images photos --output out --engine ray --jobs 4
   python -m llmseg.run workflow.json --server http://127.0.0.1:8188
 
 exit codes: 0 done, 1 a node failed, 2 invalid and nothing executed, 3 partly done, 130 interrupted
@@ -41,6 +48,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_inputs(parser)
     _add_folders(parser)
     _add_running(parser)
+    _add_workers(parser)
     _add_looking(parser)
     options = parser.parse_args(arguments)
     if options.bind and not options.images:
@@ -49,7 +57,44 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--resume goes on with a batch of images; expected --images too")
     if options.server and (options.check or options.images):
         parser.error("--server does not go with --check or --images; expected one of them")
+    if isinstance(options.output, Url) and not options.images:
+        parser.error("--output takes a URL for a batch of images; expected --images too")
+    if options.engine == "ray" and not options.images:
+        parser.error("--engine ray runs a batch of images; expected --images too")
+    if options.engine != "ray" and (options.address or options.jobs):
+        parser.error("--address and --jobs are for workers; expected --engine ray too")
     return options
+
+
+def runner_settings(options: argparse.Namespace) -> RunnerSettings:
+    """What of the options is about running, whatever the workflow."""
+    beside = Path(options.workflow or "").parent / "input"
+    output = open_place(options.output).work if isinstance(options.output, Url) else options.output
+    named = options.workflow is not None and options.workflow != "-"
+    return RunnerSettings(
+        roots={
+            "input": options.input_dir or (beside if beside.is_dir() else Path.cwd()),
+            "output": output,
+            "temp": options.temp_dir or output / "temp",
+        },
+        device=options.device,
+        network="frozen" if options.frozen else "offline" if options.offline else "",
+        workflow_folder=Path(options.workflow).parent if named else None,
+        trusted_files=frozenset(_typed_files(options.set)),
+        packs=tuple(options.nodes),
+        use_cache=not options.no_cache,
+        repeat_outputs=bool(options.images),
+        keep_going=options.keep_going,
+        strict=options.strict,
+    )
+
+
+def _typed_files(assignments: Sequence[str]) -> list[Path]:
+    """Paths, not bare names, typed on the command line: the person may read those files."""
+    values = [assignment.partition("=")[2] for assignment in assignments]
+    # A model may be two files, as `weights.split_files` has them.
+    paths = [Path(part) for value in values if len(value) < LONGEST_PATH for part in {value, *value.split(" + ")}]
+    return [path for path in paths if len(path.parts) > 1 and path.is_file()]
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +111,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="run once per image: files, folders, patterns; the results of each get a folder of its own name",
+        help="run once per image: files, folders, patterns, URLs, @FILE; the results of each get a folder of its name",
     )
     add("--resume", action="store_true", help="leave out images that are done, by the manifest in the output folder")
     add("--bind", default="", metavar="NODE", help="the node that --images fills, if several load one")
@@ -93,10 +138,10 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("folders").add_argument
     add(
         "--output",
-        type=Path,
+        type=read_location,
         default=Path("output"),
         metavar="DIR",
-        help="root of everything written (default: output)",
+        help="root of everything written (default: output); with --images also a URL",
     )
     add(
         "--input-dir",
@@ -119,6 +164,23 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     add("--server", default="", metavar="URL", help="send it to this ComfyUI instead, follow it, fetch the results")
 
 
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("many images on several cores or machines").add_argument
+    add(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="who runs the images: this process (default), or workers of Ray (pip install llmseg[ray])",
+    )
+    add(
+        "--address",
+        default="",
+        metavar="HOST:PORT",
+        help="of a Ray cluster, or auto (default: workers on this machine)",
+    )
+    add("--jobs", type=_read_count, metavar="N", help="how many workers (default: one a GPU, else one for two cores)")
+
+
 def _add_looking(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("only looking, and what is said").add_argument
     add("--check", action="store_true", help="only validate: every problem at once, nothing executed")
@@ -126,6 +188,12 @@ def _add_looking(parser: argparse.ArgumentParser) -> None:
     add("--list-nodes", action="store_true", help="only list the node classes")
     add("--json", action="store_true", help="one JSON event a line on standard output")
     add("--debug", action="store_true", help="show tracebacks")
+
+
+def _read_count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= MOST_JOBS):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number from 1 to {MOST_JOBS}")
+    return int(text)
 
 
 def _read_picker(text: str) -> Picker | None:

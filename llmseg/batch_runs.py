@@ -1,10 +1,10 @@
 """A workflow over many images, so that a run that is killed goes on where it was.
 
-The files of an image are made in a folder below `OUTPUT/.llmseg` and moved into their place, each whole, when all of
-them are there; then a line in the manifest says so. What a crash leaves behind without a line is made again, under the
+The files of an image are made in a folder of this computer and moved into their place, each whole, when all of them are
+there; then a line in the manifest says so. What a crash leaves behind without a line is made again, under the
 same names.
 
-Not here: running one prompt (`run`), which images and where to (`batch`), the lines (`manifest`).
+Not here: running one prompt (`runner`), which images (`batch`), where to (`places`), the lines (`manifest`).
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-from .batch import MANIFEST, OWN_FOLDER, BatchImage, ImageSlot
-from .commands import DONE, INTERRUPTED, PARTLY
+from .addresses import Location
+from .batch import COPY, BatchImage, ImageSlot
+from .commands import DONE, FAILED, INTERRUPTED, PARTLY
 from .errors import InputError
 from .files import CLASSES_SUFFIX
 from .manifest import Manifest, Record
+from .places import open_place
 from .reporting import Reporter
-from .store import content_hash, file_hash, try_lock
+from .store import content_hash, file_hash
 
 if TYPE_CHECKING:
     from .graph import RunResult
 
-__all__ = ["BatchRun", "Outcome", "hash_workflow", "run_batch"]
+__all__ = ["BatchRun", "Outcome", "Tally", "hash_image", "hash_workflow", "run_batch"]
 
 AHEAD = 4  # images whose content is read before their turn
 
@@ -48,11 +50,11 @@ class Outcome(NamedTuple):
 
 STATUS = {DONE: "done", PARTLY: "partly"}  # of an exit code; failed, where it is another one
 Run = Callable[[BatchImage, Path], Outcome]
-Tell = Callable[["RunResult | None", Path], None]
+Tell = Callable[["RunResult | None", Location], None]
 
 
 def run_batch(batch: BatchRun, images: Sequence[BatchImage], run: Run, reporter: Reporter, tell: Tell) -> int:
-    """Run every image that is due; one that fails does not stop the others. Gives the exit code.
+    """Run every image that is due, one after the other; one that fails does not stop the others. Gives the exit code.
 
     Args:
         batch: the output folder and what is done in it.
@@ -61,25 +63,60 @@ def run_batch(batch: BatchRun, images: Sequence[BatchImage], run: Run, reporter:
         reporter: is told of each.
         tell: is given what ran and the folder where its files are now; None where nothing ran.
     """
-    codes: dict[Path, int] = {}
-    total, start, skipped = len(images), time.perf_counter(), 0
+    tally = Tally(len(images), reporter)
     for number, (image, digest, is_due) in enumerate(batch.look_through(images), 1):
         if not is_due:
-            skipped += 1
+            tally.skip()
             continue
-        per_image = (time.perf_counter() - start) / len(codes) if codes else None
-        reporter.image(image.path, number, total, per_image)
+        tally.show(image, number)
         outcome = batch.process(image, digest, run)
+        if outcome.code == FAILED and outcome.result is None and outcome.error:  # it never came to a node
+            reporter.failure(outcome.error)
         tell(outcome.result, batch.output / image.place)
-        codes[image.path] = outcome.code
+        tally.count(image, outcome.code)
         if outcome.code == INTERRUPTED:
             return INTERRUPTED
-    bad = [path for path, code in codes.items() if code != DONE]
-    if skipped:
-        reporter.skipped(skipped, total)
-    if bad and total > 1:
-        reporter.failure(f"{len(bad)} of {total} images failed: {', '.join(map(str, bad))}")
-    return DONE if not bad else codes[bad[0]] if len(set(codes.values())) == 1 and not skipped else PARTLY
+    return tally.finish()
+
+
+class Tally:
+    """What became of the images of a batch so far, whoever runs them.
+
+    Args:
+        total: how many images there are.
+        reporter: is told of them.
+    """
+
+    def __init__(self, total: int, reporter: Reporter) -> None:
+        self.total, self.reporter = total, reporter
+        self.skipped = 0
+        self._codes: dict[str, int] = {}
+        self._start = time.perf_counter()
+
+    def skip(self) -> None:
+        """An image was done before."""
+        self.skipped += 1
+
+    def show(self, image: BatchImage, number: int) -> None:
+        """Name an image, the `number`-th of all, and how fast the others went."""
+        done = len(self._codes)
+        per_image = (time.perf_counter() - self._start) / done if done else None
+        self.reporter.image(image.name, number, self.total, per_image)
+
+    def count(self, image: BatchImage, code: int) -> None:
+        """An image is done; `code` is the exit code that it would have alone."""
+        self._codes[image.name] = code
+
+    def finish(self) -> int:
+        """List what failed; gives the exit code of all."""
+        bad = [name for name, code in self._codes.items() if code != DONE]
+        if self.skipped:
+            self.reporter.skipped(self.skipped, self.total)
+        if bad and self.total > 1:
+            self.reporter.failure(f"{len(bad)} of {self.total} images failed: {', '.join(bad)}")
+        if not bad:
+            return DONE
+        return self._codes[bad[0]] if len(set(self._codes.values())) == 1 and not self.skipped else PARTLY
 
 
 def hash_workflow(prompt: Mapping[str, Any], slot: ImageSlot, version: str, targets: Sequence[str] | None) -> str:
@@ -109,14 +146,14 @@ class BatchRun:
     """One batch into one output folder, which it has for itself meanwhile.
 
     Args:
-        output: the output folder.
+        output: the output folder, or its URL.
         workflow: hash of what runs.
         resume: whether images that are done are left out.
     """
 
-    def __init__(self, output: Path, workflow: str, resume: bool) -> None:
+    def __init__(self, output: Location, workflow: str, resume: bool) -> None:
         self.output, self.workflow, self.resume = output, workflow, resume
-        self._own = output / OWN_FOLDER
+        self.place = open_place(output)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -125,18 +162,24 @@ class BatchRun:
         Raises:
             InputError: another run holds it, or it cannot be written.
         """
-        lock = try_lock(self._own / "lock")
+        lock = self.place.try_hold()
         if lock is None:
             problem = f"another run writes into {str(self.output)!r}; expected a folder of its own."
             raise InputError(problem, place="output")
         try:
             self._clear()
-            self.manifest = Manifest(self.output / MANIFEST)
-            yield
+            self.manifest = Manifest(self.place)
+            try:
+                yield
+            except BaseException:
+                with suppress(InputError):  # what ended the batch is the one to be told
+                    self.place.finish()
+                raise
+            self.place.finish()
         finally:
             self._clear()
             lock.release()
-            shutil.rmtree(self._own, ignore_errors=True)
+            shutil.rmtree(self.place.work, ignore_errors=True)
 
     def look_through(self, images: Sequence[BatchImage]) -> Iterator[tuple[BatchImage, str, bool]]:
         """Each image, the hash of its content, which is read a little before its turn, and whether it is to run."""
@@ -144,79 +187,86 @@ class BatchRun:
             ahead: deque[tuple[BatchImage, Future[str]]] = deque()
             rest = iter(images)
             while True:
-                ahead.extend((image, reader.submit(_hash, image.path)) for image in islice(rest, AHEAD - len(ahead)))
+                ahead.extend((image, reader.submit(hash_image, image)) for image in islice(rest, AHEAD - len(ahead)))
                 if not ahead:
                     return
                 image, future = ahead.popleft()
                 digest = future.result()
-                yield image, digest, not (self.resume and self.manifest.finished(image.path, digest, self.workflow))
+                is_due = not (self.resume and self.manifest.finished(image.name, digest, self.workflow))
+                if not is_due:
+                    image.drop()
+                yield image, digest, is_due
 
     def process(self, image: BatchImage, digest: str, run: Run) -> Outcome:
         """Run one image, put its files in place and write its line."""
-        staging = self._own / f"run-{uuid4().hex}"
+        outcome, record = self.make(image, digest, run)
+        self.commit(record)
+        return outcome
+
+    def make(self, image: BatchImage, digest: str, run: Run) -> tuple[Outcome, Record]:
+        """Run one image and put its files in place; its line is still to be written, maybe by another process."""
+        staging = self.place.work / f"run-{uuid4().hex}"
         staging.mkdir(parents=True)
         start = time.perf_counter()
-        outcome = run(image, staging)
+        outcome, digest = _run(image, digest, run, staging)
         seconds = time.perf_counter() - start
         names = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
         classes = _read_classes(staging, names)
-        self._place(staging, image, names, replaces=outcome.code == DONE)
-        self.manifest.append(
-            Record(
-                image=str(image.path),
-                place=image.place.as_posix(),
-                sha256=digest,
-                workflow=self.workflow,
-                status=STATUS.get(outcome.code, "failed"),
-                seconds=round(seconds, 3),
-                files=tuple((image.place / name).as_posix() for name in names),
-                classes=classes,
-                error=outcome.error,
-                finished=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            )
+        self._place(staging, image, names)
+        return outcome, Record(
+            image=image.name,
+            place=image.place.as_posix(),
+            sha256=digest,
+            workflow=self.workflow,
+            status=STATUS.get(outcome.code, "failed"),
+            seconds=round(seconds, 3),
+            files=tuple((image.place / name).as_posix() for name in names),
+            classes=classes,
+            error=outcome.error,
+            finished=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
-        return outcome
 
-    def _place(self, staging: Path, image: BatchImage, names: Sequence[Path], replaces: bool) -> None:
-        """Move the files of an image where they belong; what an earlier run of it left beside them goes if asked."""
-        target = self.output / image.place
-        earlier = self.manifest.records.get(str(image.path)) if replaces else None
-        new = {(image.place / name).as_posix() for name in names}
+    def commit(self, record: Record) -> None:
+        """Write the line of an image; where it is done, what an earlier run left beside its files goes before."""
+        earlier = self.manifest.records.get(record.image) if record.status == STATUS[DONE] else None
+        for old in sorted(set(earlier.files if earlier is not None else ()) - set(record.files)):
+            self.place.remove(old)
+        self.manifest.append(record)
+
+    def _place(self, staging: Path, image: BatchImage, names: Sequence[Path]) -> None:
+        """Move the files of an image where they belong."""
         try:
-            for name in names:
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                (staging / name).replace(target / name)
-            for old in set(earlier.files if earlier is not None else ()) - new:
-                _inside(self.output, old).unlink(missing_ok=True)
-        except OSError as error:
-            problem = f"cannot put results into {str(target)!r}: {error.strerror}; expected a writable folder."
-            raise InputError(problem, place="output") from error
+            self.place.put(staging, names, image.place)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
     def _clear(self) -> None:
-        for folder in self._own.glob("run-*"):
+        for folder in (*self.place.work.glob("run-*"), *self.place.work.glob(f"{COPY}*")):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _hash(path: Path) -> str:
-    """SHA-256 of a file, empty where it cannot be read; its loader will say why."""
+def hash_image(image: BatchImage) -> str:
+    """SHA-256 of an image's content, which is fetched if need be; empty where it cannot be read.
+
+    Whoever loads it will say why.
+    """
     try:
-        return file_hash(path)
-    except OSError:
+        image.fetch()
+        return file_hash(image.path)
+    except (InputError, OSError):
         return ""
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """A file that the manifest names, which anybody may have edited.
-
-    Raises:
-        OSError: outside of the folder.
-    """
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise OSError(0, f"{name!r} of the manifest leaves it")
-    return path
+def _run(image: BatchImage, digest: str, run: Run, staging: Path) -> tuple[Outcome, str]:
+    """What one run came to, and the hash of what it read: a second attempt may fetch what the first one could not."""
+    try:
+        image.fetch()
+    except InputError as error:
+        return Outcome(FAILED, error=str(error)), digest
+    try:
+        return run(image, staging), digest or hash_image(image)
+    finally:
+        image.drop()
 
 
 def _read_classes(folder: Path, names: Sequence[Path]) -> dict[str, float]:

@@ -6,24 +6,21 @@
 A line is written after its files are in place, and a line that a crash cut off is as if it were not there: so whoever
 reads the file may believe it.
 
-Not here: running (`batch_runs`), which images are meant (`batch`).
+Not here: running (`batch_runs`), which images are meant (`batch`), how lines are kept (`places`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .places import Place
 
 __all__ = ["Manifest", "Record"]
 
 SCHEMA = 1
-LONGEST_LINE = 2**20  # bytes; far above any record, a mistake far above that
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Record:
     """What became of one image.
 
     Args:
-        image: its path in full.
+        image: its path in full, or its URL without credentials.
         place: folder of its files, as seen from the output folder.
         sha256: of the image's content.
         workflow: hash of the workflow with everything set, but for the image.
@@ -56,55 +53,35 @@ class Record:
 
 
 class Manifest:
-    """The file of a batch's records.
+    """The records of a batch, in the place of its results.
 
     Args:
-        path: it may not exist yet.
+        place: it may hold none yet.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: they cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.records: dict[str, Record] = {}
-        self._whole = True  # whether the file ends with a line's end
-        try:
-            with path.open("rb") as file:
-                while line := file.readline(LONGEST_LINE):
-                    self._whole = line.endswith(b"\n")
-                    if (record := _parse(line)) is not None:
-                        self.records[record.image] = record
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise InputError(
-                f"cannot read {str(path)!r}: {error.strerror}; expected a text file.", place="output"
-            ) from error
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        found = filter(None, map(_parse, place.read_lines()))
+        self.records: dict[str, Record] = {record.image: record for record in found}
 
-    def finished(self, image: Path, sha256: str, workflow: str) -> bool:
-        """Whether this very image went through this very workflow, and its folder is still there."""
-        record = self.records.get(str(image))
+    def finished(self, image: str, sha256: str, workflow: str) -> bool:
+        """Whether this very image went through this very workflow, and all its files are still there."""
+        record = self.records.get(image)
         if record is None or (record.status, record.sha256, record.workflow) != ("done", sha256, workflow):
             return False
-        return all((self.path.parent / file).is_file() for file in record.files)
+        return all(map(self.place.has, record.files))
 
     def append(self, record: Record) -> None:
-        """Add a line, so that it is on the disk before this returns.
+        """Add a line, so that it is kept before this returns.
 
         Raises:
             InputError: it cannot be written.
         """
         line = json.dumps({"schema": SCHEMA, **asdict(record)}, ensure_ascii=True) + "\n"
-        try:
-            with self.path.open("ab") as file:
-                file.write((line if self._whole else "\n" + line).encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            problem = f"cannot write {str(self.path)!r}: {error.strerror}; expected a writable folder."
-            raise InputError(problem, place="output") from error
-        self._whole = True
+        self.place.append_line(line.encode())
         self.records[record.image] = record
 
 

@@ -12,9 +12,9 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
+from .addresses import Location
 from .errors import WorkflowError
 from .graph import Event, NodeDefinition, Problem, RunResult, printable
 
@@ -53,7 +53,7 @@ class TextReporter:
             self._bar = tqdm(total=total, desc=printable(self._name), file=sys.stderr, leave=False, dynamic_ncols=True)
         self._bar.update(done - self._bar.n)
 
-    def image(self, path: Path, number: int, total: int, seconds: float | None = None) -> None:
+    def image(self, path: str, number: int, total: int, seconds: float | None = None) -> None:
         """The next image of many, and how long one took so far."""
         pace = ""
         if seconds is not None:
@@ -87,7 +87,7 @@ class TextReporter:
         """A workflow without problems."""
         self._line(f"{source}: valid, {nodes} nodes, {outputs} outputs")
 
-    def finished(self, result: RunResult, roots: Mapping[str, Path]) -> None:
+    def finished(self, result: RunResult, roots: Mapping[str, Location]) -> None:
         """What was written and what nodes had to say, on standard output."""
         for text in listed_texts(result.ui):
             print(text, file=self._out)
@@ -138,10 +138,10 @@ class JsonReporter:
         """Steps of the running node."""
         self._write("progress", node=self._node, value=done, max=total)
 
-    def image(self, path: Path, number: int, total: int, seconds: float | None = None) -> None:
+    def image(self, path: str, number: int, total: int, seconds: float | None = None) -> None:
         """The next image of many, and how long one took so far."""
         pace = None if seconds is None else round(seconds, 4)
-        self._write("image", path=str(path), number=number, total=total, seconds_per_image=pace)
+        self._write("image", path=path, number=number, total=total, seconds_per_image=pace)
 
     def skipped(self, count: int, total: int) -> None:
         """Images that were done already."""
@@ -184,7 +184,7 @@ class JsonReporter:
         """A workflow without problems."""
         self._write("valid", source=source, nodes=nodes, outputs=outputs)
 
-    def finished(self, result: RunResult, roots: Mapping[str, Path]) -> None:
+    def finished(self, result: RunResult, roots: Mapping[str, Location]) -> None:
         """The whole run."""
         self._write(
             "done",
@@ -209,7 +209,7 @@ class JsonReporter:
 Reporter = TextReporter | JsonReporter
 
 
-def listed_files(ui: Mapping[str, Mapping[str, Any]], roots: Mapping[str, Path]) -> list[str]:
+def listed_files(ui: Mapping[str, Mapping[str, Any]], roots: Mapping[str, Location]) -> list[str]:
     """Paths of the files that nodes say they wrote.
 
     Args:

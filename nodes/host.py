@@ -14,8 +14,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -57,6 +57,7 @@ class HeadlessHost:
             user's configuration says.
         writer: writes files beside the nodes; None where each is written before its node ends.
         lookahead: knows the images that come next; None where there is one run.
+        fetched_files: where the copy of each URL is that the person typed, by what the workflow calls it.
     """
 
     input_folder: Path
@@ -70,6 +71,7 @@ class HeadlessHost:
     network: str = ""
     writer: BackgroundWriter | None = None
     lookahead: Lookahead | None = None
+    fetched_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 _headless = HeadlessHost(Path("input"), Path("output"), Path("temp"))
@@ -101,6 +103,8 @@ def input_path(name: str, *, place: str = "image") -> Path:
     """
     if is_trusted(name):
         return Path(name)
+    if not in_comfyui() and name in _headless.fetched_files:
+        return _headless.fetched_files[name]
     if not in_comfyui() and _headless.writer is not None:
         _headless.writer.wait()  # the file may be among those that this very run saves
     kind = next((root for root in ROOTS if name.endswith(f"[{root}]")), None)

@@ -21,7 +21,7 @@ from fuzz_nodes import FUZZ_NODES, stand_in
 from fuzz_seeds import drawing_seeds, group_seeds, picture_of, prompt_seeds, read_records
 from mutations import ODD_VALUES, OUTSIDE, Mutation, mutate, mutate_bytes
 
-from llmseg.batch import find_image_slot
+from llmseg.batch import BatchImage, find_image_slot
 from llmseg.errors import InputError, LLMSegError, NodeError
 from llmseg.graph import (
     Executor,
@@ -215,7 +215,9 @@ class World:
         if example.options & 192 == 192:
             try:
                 slot = find_image_slot(prompt, definitions, "")
-                prompt = slot.fill(prompt, self.roots["input"].resolve() / "example.png", self.roots["input"])
+                prompt = slot.fill(
+                    prompt, BatchImage(self.roots["input"].resolve() / "example.png", Path()), self.roots["input"]
+                )
             except InputError as error:
                 reporter.failure(str(error))
         return prompt

@@ -20,8 +20,9 @@ ORDER = [
     "affinity", "looking", "patch_features", "stored_features", "phrases", "sampling", "score_rows", "scores",
     "class_maps", "crf", "painting", "modes", "assembly", "refinement", "palette", "labels", "components", "regions",
     "exchange", "region_tables", "fonts", "legends", "rendering", "explaining", "coco", "files", "label_files",
-    "hovering", "examples", "pipeline", "graph", "evaluation", "reporting", "serving", "batch", "manifest",
-    "batch_runs", "expand", "arguments", "run",
+    "hovering", "examples", "pipeline", "graph", "evaluation", "addresses", "reporting", "serving", "destinations",
+    "stores", "object_lines", "places", "batch", "manifest", "batch_runs", "runner", "scaleout", "expand",
+    "arguments", "run",
 ]  # fmt: skip
 
 

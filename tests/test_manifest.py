@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmseg.manifest import Manifest, Record
+from llmseg.places import FolderPlace
 
 RECORD = Record("/photos/ä.png", "ä", "s1", "w1", "done", 0.5, ("ä/x.png",), {"dog": 0.25}, "", "2026-01-31T12:00:00Z")
 
@@ -20,14 +21,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "manifest.jsonl"
 
 
+def read(path: Path) -> Manifest:
+    return Manifest(FolderPlace(path.parent))
+
+
 def finished(path: Path, record: Record = RECORD) -> bool:
-    return Manifest(path).finished(Path(record.image), record.sha256, record.workflow)
+    return read(path).finished(record.image, record.sha256, record.workflow)
 
 
 def test_what_was_appended_is_read_back(path: Path) -> None:
-    Manifest(path).append(RECORD)
-    Manifest(path).append(replace(RECORD, image="/photos/b.png"))
-    assert Manifest(path).records[RECORD.image] == RECORD
+    read(path).append(RECORD)
+    read(path).append(replace(RECORD, image="/photos/b.png"))
+    assert read(path).records[RECORD.image] == RECORD
     assert [json.loads(line)["image"] for line in path.read_text(encoding="utf-8").splitlines()] == [
         "/photos/ä.png", "/photos/b.png",
     ]  # fmt: skip
@@ -36,30 +41,30 @@ def test_what_was_appended_is_read_back(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"sha256": "s2"}, {"workflow": "w2"}, {"image": "/photos/c.png"}])
 def test_another_image_or_workflow_is_not_finished(change: dict[str, str], path: Path) -> None:
-    Manifest(path).append(RECORD)
+    read(path).append(RECORD)
     assert not finished(path, replace(RECORD, **change))
 
 
 def test_the_last_line_of_an_image_counts(path: Path) -> None:
     for status in ("failed", "done", "partly"):
-        Manifest(path).append(replace(RECORD, status=status))
+        read(path).append(replace(RECORD, status=status))
         assert finished(path) == (status == "done")
 
 
 def test_lost_files_are_not_finished(path: Path) -> None:
-    Manifest(path).append(RECORD)
+    read(path).append(RECORD)
     (path.parent / "ä" / "x.png").unlink()
     assert not finished(path)
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_a_line_that_was_cut_off_is_as_if_not_there_and_spoils_no_other(cut: int, path: Path) -> None:
-    Manifest(path).append(replace(RECORD, image="/photos/first.png"))
-    Manifest(path).append(RECORD)
+    read(path).append(replace(RECORD, image="/photos/first.png"))
+    read(path).append(RECORD)
     path.write_bytes(path.read_bytes()[:-cut])
     assert not finished(path) or cut == 1
-    Manifest(path).append(replace(RECORD, image="/photos/later.png"))
-    images = set(Manifest(path).records)
+    read(path).append(replace(RECORD, image="/photos/later.png"))
+    images = set(read(path).records)
     assert {"/photos/first.png", "/photos/later.png"} <= images
 
 
@@ -74,5 +79,5 @@ def test_a_line_that_was_cut_off_is_as_if_not_there_and_spoils_no_other(cut: int
 )  # fmt: skip
 def test_lines_that_are_no_records_are_passed_over(line: str, path: Path) -> None:
     path.write_text(line + "\n", encoding="utf-8")
-    Manifest(path).append(RECORD)
-    assert set(Manifest(path).records) == {RECORD.image}
+    read(path).append(RECORD)
+    assert set(read(path).records) == {RECORD.image}

@@ -128,6 +128,15 @@ def test_only_files_typed_by_the_person_may_lie_elsewhere(host: Any, tmp_path: P
         host.input_path(str(tmp_path / "other.jpg"))
 
 
+def test_a_url_that_the_person_typed_means_its_copy_and_no_other_does(host: Any, nodes: Any, tmp_path: Path) -> None:
+    change(host, fetched_files={"s3://bucket/a.png": tmp_path / "copy.png"})
+    assert host.input_path("s3://bucket/a.png") == tmp_path / "copy.png"
+    for name in ("s3://bucket/b.png", "file:///etc/a.png", "https://host/a.png"):
+        assert host.input_path(name).is_relative_to((tmp_path / "input").resolve()), "a file of a strange name"
+        with pytest.raises(InputError, match="no file '"):
+            nodes("core.loading").image_file(name)
+
+
 def test_list_inputs_is_sorted_and_flat(host: Any, tmp_path: Path) -> None:
     folder = tmp_path / "input"
     for name in ("b.PNG", "a.jpg", "notes.txt"):
@@ -235,3 +244,5 @@ def test_paths_are_guarded_in_comfyui_too(host: Any, comfyui: SimpleNamespace, t
     assert not host.is_trusted(str(tmp_path / "x.png"))
     with pytest.raises(InputError, match="leaves the input folder"):
         host.input_path(str(tmp_path / "x.png"))  # trust is the headless runner's
+    change(host, fetched_files={"s3://bucket/a.png": tmp_path / "x.png"})
+    assert host.input_path("s3://bucket/a.png") != tmp_path / "x.png"

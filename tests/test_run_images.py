@@ -71,6 +71,16 @@ def test_images(command: Command, photos: Path, names: list[str], expected: list
     assert len(outcome.all("done")) == len(expected)
 
 
+def test_every_image_has_the_files_of_all_outputs(command: Command, photos: Path) -> None:
+    outcome = command.run({**ONE_LOADER, "5": saver("3")}, "--images", str(photos))
+    assert outcome.code == 0
+    for place in ("a", "b", "more/c"):
+        assert {f"{place}/x_00001_.png", f"{place}/x_00002_.png"} <= set(command.files()), (
+            "also what is the same for all"
+        )
+    assert outcome.executed.count("3") == 1
+
+
 def test_images_keep_what_does_not_depend_on_them(command: Command, photos: Path) -> None:
     for options, times in (([], 1), (["--no-cache"], 3)):
         outcome = command.run(ONE_LOADER, "--images", str(photos), *options)

@@ -8,7 +8,7 @@ Sources: the ComfyUI server (``execution.py``), restated; cycles and unknown cla
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,7 @@ def validate_prompt(
     *,
     targets: Collection[str] | None = None,
     strict: bool = False,
+    known: Container[str] = (),
 ) -> Validation:
     """Check everything that the outputs of `prompt` need.
 
@@ -73,15 +74,17 @@ def validate_prompt(
         node_classes: the registry.
         targets: ids of the outputs wanted; all of them if None.
         strict: an unknown class anywhere is a problem and nothing can run, as in the server.
+        known: ids of nodes that will not run, for their results were computed elsewhere; they were checked there.
     """
     faults = prompt_faults(prompt)
     if faults:
         return Validation(dict(prompt), (), tuple(Problem("", "", "", "", "invalid_prompt", line) for line in faults))
-    return _Validator(prompt, node_classes).validate(targets, strict)
+    return _Validator(prompt, node_classes, known).validate(targets, strict)
 
 
 class _Validator:
-    def __init__(self, prompt: Mapping[str, Any], node_classes: Mapping[str, type]) -> None:
+    def __init__(self, prompt: Mapping[str, Any], node_classes: Mapping[str, type], known: Container[str]) -> None:
+        self.known = known
         self.prompt = {key: {**node, "inputs": dict(node.get("inputs", {}))} for key, node in prompt.items()}
         self.node_classes = node_classes
         self.definitions: dict[str, NodeDefinition] = {}
@@ -112,7 +115,7 @@ class _Validator:
         bad: set[str] = set()
         for component in reversed(components):
             for node_id in component:
-                if node_id not in unknown:
+                if node_id not in unknown and node_id not in self.known:
                     self.prompt[node_id]["inputs"], faults = checker.check(node_id)
                     if faults:
                         found.setdefault(node_id, []).extend(faults)
@@ -143,6 +146,8 @@ class _Validator:
             graph.add(node_id)
         while pending:
             node_id = pending.pop()
+            if node_id in self.known:
+                continue
             for value in self.prompt[node_id]["inputs"].values():
                 if is_link(value) and value[0] in self.prompt:
                     if value[0] not in graph.sources:

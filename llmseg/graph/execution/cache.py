@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
@@ -84,6 +84,7 @@ class Signer:
         prompt: the running prompt; it may grow.
         definitions: of every class that is needed; they may grow with it.
         node_classes: for `IS_CHANGED` and the flags of the classes.
+        known: ids of nodes whose results were computed elsewhere, of which nothing is asked.
     """
 
     def __init__(
@@ -91,10 +92,12 @@ class Signer:
         prompt: LivePrompt,
         definitions: Mapping[str, NodeDefinition],
         node_classes: Mapping[str, type],
+        known: Container[str] = (),
     ) -> None:
         self.prompt = prompt
         self.definitions = definitions
         self.node_classes = node_classes
+        self.known = known
         self.signatures: dict[str, str] = {}
 
     def sign(self, node_id: str) -> str:
@@ -116,12 +119,13 @@ class Signer:
         return self.signatures[node_id]
 
     def _sources(self, node_id: str) -> Iterator[str]:
-        for value in self.prompt[node_id]["inputs"].values():
-            if is_link(value):
-                yield value[0]
+        if node_id not in self.known:
+            yield from (value[0] for value in self.prompt[node_id]["inputs"].values() if is_link(value))
 
     def _digest(self, node_id: str) -> str:
         node = self.prompt[node_id]
+        if node_id in self.known:
+            return f"known {node_id}"
         node_class = self.node_classes[node["class_type"]]
         definition = self.definitions[node["class_type"]]
         # What a node expands into belongs to it: rounds of a loop that look alike run each for itself.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .cache import ResultCache, ResultStore
+from .cache import ResultCache, ResultStore, StoredResult
 from .events import Event, RunResult
 from .running import CURRENT_NODE, Run
 from .setup import Setup
@@ -28,6 +28,8 @@ class Executor:
         on_event: called for every event, in order.
         before_call: called with the id of a node and the number of the call, before every call of its function.
         keep_going: after a failure run what does not depend on the failed node, instead of stopping.
+        repeat_outputs: output nodes run again in every run, for their files are to be found with each.
+        known: results by node id that were computed elsewhere; these nodes never run, nor is anything asked of them.
     """
 
     def __init__(
@@ -39,8 +41,12 @@ class Executor:
         on_event: Callable[[Event], None] | None = None,
         before_call: Callable[[str, int], object] | None = None,
         keep_going: bool = False,
+        repeat_outputs: bool = False,
+        known: Mapping[str, StoredResult] | None = None,
     ) -> None:
-        self.setup = Setup(node_classes, cache, store, on_event, before_call, keep_going)
+        self.setup = Setup(
+            node_classes, cache, store, on_event, before_call, keep_going, repeat_outputs, dict(known or {})
+        )
         self._run: Run | None = None
 
     def run(self, prompt: Mapping[str, Any], outputs: Collection[str], *, extra_pnginfo: Any = None) -> RunResult:
@@ -61,6 +67,17 @@ class Executor:
             self._run.close()
             self._run = None
             self.setup.forget_instances(prompt)
+
+    def compute(
+        self, prompt: Mapping[str, Any], node_ids: Collection[str]
+    ) -> tuple[RunResult, dict[str, StoredResult]]:
+        """Run what `node_ids` need; gives the outcome and the results of those that have one."""
+        self._run = Run(self.setup, prompt, node_ids, None, kept=node_ids)
+        try:
+            return self._run.complete(), self._run.results_of(node_ids)
+        finally:
+            self._run.close()
+            self._run = None
 
     def progress(self, value: float, total: float) -> None:
         """Report how far the node that runs now has come; called from inside the node."""

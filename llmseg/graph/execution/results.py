@@ -14,10 +14,11 @@ from typing import Any
 from ..definitions import NodeDefinition
 from ..dynamic import live_inputs
 from ..shapes import is_link
-from .cache import ResultCache, Signer, StoredResult
+from .cache import Signer, StoredResult
 from .calls import constant
 from .live import LivePrompt
 from .schedule import links_of
+from .setup import Setup
 
 __all__ = ["Results"]
 
@@ -28,21 +29,14 @@ class Results:
     Args:
         live: the running prompt.
         definitions: of every class that is needed so far.
-        node_classes: the registry.
-        cache: results of this and former runs, None to reuse none.
+        setup: the registry, results that were computed elsewhere, and those of this and former runs to reuse.
     """
 
-    def __init__(
-        self,
-        live: LivePrompt,
-        definitions: Mapping[str, NodeDefinition],
-        node_classes: Mapping[str, type],
-        cache: ResultCache | None,
-    ) -> None:
+    def __init__(self, live: LivePrompt, definitions: Mapping[str, NodeDefinition], setup: Setup) -> None:
         self.live = live
         self.definitions = definitions
-        self.cache = cache
-        self._signer = Signer(live, definitions, node_classes)
+        self.setup, self.cache = setup, setup.cache
+        self._signer = Signer(live, definitions, setup.node_classes, setup.known)
         self._readers: Counter[str] = Counter()  # links that will still be followed, by the node they come from
         self._values: dict[str, list[list[Any]]] = {}
         self._done: set[str] = set()
@@ -56,8 +50,10 @@ class Results:
         return node_id in self._values or (node_id in self._done and not self._readers[node_id])
 
     def find_cached(self, node_id: str) -> StoredResult | None:
-        """The result of an equal node, which is kept from now on."""
-        stored = self.cache.get(self._signer.sign(node_id)) if self.cache is not None else None
+        """The result that is known, or that of an equal node; it is kept from now on."""
+        stored = self.setup.known.get(node_id)
+        if stored is None and self.cache is not None:
+            stored = self.cache.get(self._signer.sign(node_id))
         if stored is not None:
             self._hold(node_id, stored)
         return stored
@@ -71,6 +67,11 @@ class Results:
     def is_done(self, node_id: str) -> bool:
         """Whether the node has had a result in this run."""
         return node_id in self._done
+
+    def result_of(self, node_id: str) -> StoredResult | None:
+        """The result of a node for which readers are left, without what it shows."""
+        outputs = self._values.get(node_id)
+        return None if outputs is None else StoredResult(outputs, {})
 
     def items_of(self, node_id: str, output: int) -> list[Any]:
         """The items of one output; None in a list where there is no such result, or not yet."""
@@ -109,9 +110,14 @@ class Results:
         self.release(source for _, source, _ in links_of(self.live[node_id]["inputs"]))
 
     def forget_unused(self) -> None:
-        """Drop cached results of nodes that this prompt does not have."""
+        """Drop cached results of nodes that this prompt does not have, and of those that are to run again."""
         if self.cache is not None:
-            self.cache.keep_only(self._signer.signatures.values())
+            repeated = self.setup.repeat_outputs
+            signed = self._signer.signatures.items()
+            self.cache.keep_only([one for node_id, one in signed if not (repeated and self._is_output(node_id))])
+
+    def _is_output(self, node_id: str) -> bool:
+        return self.definitions[self.live[node_id]["class_type"]].output_node
 
     def _hold(self, node_id: str, stored: StoredResult) -> None:
         self._done.add(node_id)

@@ -41,9 +41,18 @@ class Run:
         prompt: a validated prompt.
         outputs: ids of the nodes whose running is the purpose.
         extra_pnginfo: given to nodes that ask for it.
+        kept: nodes whose results somebody will ask for in the end.
     """
 
-    def __init__(self, setup: Setup, prompt: Mapping[str, Any], outputs: Collection[str], extra_pnginfo: Any) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        prompt: Mapping[str, Any],
+        outputs: Collection[str],
+        extra_pnginfo: Any,
+        *,
+        kept: Iterable[str] = (),
+    ) -> None:
         self.setup = setup
         self.outputs = outputs
         self.extra_pnginfo = extra_pnginfo
@@ -57,7 +66,8 @@ class Run:
         self._blockers: dict[str, list[Any]] = {}
         self._store_keys: dict[str, str] = {}
         self._failed: list[str] = []
-        self._results = Results(self.live, self._definitions, self._classes, setup.cache)
+        self._results = Results(self.live, self._definitions, setup)
+        self._results.expect_readers(kept)
         self._schedule = Schedule(self.live, self._definitions, self._classes, self._at_hand)
 
     def complete(self) -> RunResult:
@@ -73,6 +83,10 @@ class Run:
                 self._attempt(node_id, self._end_tasks)
         self._report_cycle()
         return self.account.result
+
+    def results_of(self, node_ids: Iterable[str]) -> dict[str, StoredResult]:
+        """The results of those of the wanted nodes that have one."""
+        return {node_id: found for node_id in node_ids if (found := self._results.result_of(node_id)) is not None}
 
     def close(self) -> None:
         """Cancel what still waits, and forget cached results of nodes that this prompt does not have."""
@@ -92,7 +106,7 @@ class Run:
             class_type = node["class_type"]
             if class_type not in self._definitions:
                 self._definitions[class_type] = NodeDefinition.from_class(class_type, self._classes[class_type])
-            sources = [source for _, source, _ in links_of(node["inputs"])]
+            sources = [] if node_id in self.setup.known else [source for _, source, _ in links_of(node["inputs"])]
             self._results.expect_readers(sources)
             pending += sources
         for node_id in outputs:

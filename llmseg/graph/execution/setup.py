@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .cache import ResultCache, ResultStore
+from .cache import ResultCache, ResultStore, StoredResult
 from .events import Event
 
 __all__ = ["Setup"]
@@ -22,6 +22,8 @@ class Setup:
     on_event: Callable[[Event], None] | None = None
     before_call: Callable[[str, int], object] | None = None
     keep_going: bool = False
+    repeat_outputs: bool = False
+    known: Mapping[str, StoredResult] = field(default_factory=dict)
     instances: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def instance(self, node_id: str, class_type: str) -> Any:
