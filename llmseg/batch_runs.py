@@ -1,10 +1,11 @@
-"""A workflow over many images, so that a run that is killed goes on where it was.
+"""One image of a batch after the other, so that a run that is killed goes on where it was.
 
 The files of an image are made in a folder of this computer and moved into their place, each whole, when all of them are
 there; then a line in the manifest says so. What a crash leaves behind without a line is made again, under the
 same names.
 
-Not here: running one prompt (`runner`), which images (`batch`), where to (`places`), the lines (`manifest`).
+Not here: all of them (`local_batch`, `scaleout`), running one prompt (`runner`), which images (`batch`), where to
+(`places`), the lines (`manifest`).
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ from uuid import uuid4
 
 from .addresses import Location
 from .batch import COPY, BatchImage, ImageSlot
-from .commands import DONE, FAILED, INTERRUPTED, PARTLY
+from .commands import DONE, FAILED, PARTLY
 from .errors import InputError
 from .files import CLASSES_SUFFIX
 from .manifest import Manifest, Record
 from .places import open_place
-from .reporting import Reporter
 from .store import content_hash, file_hash
+from .writer import BackgroundWriter
 
 if TYPE_CHECKING:
     from .graph import RunResult
 
-__all__ = ["BatchRun", "Outcome", "Tally", "hash_image", "hash_workflow", "run_batch"]
+__all__ = ["BatchRun", "Finish", "Outcome", "Run", "hash_image", "hash_workflow"]
 
 AHEAD = 4  # images whose content is read before their turn
+READERS = 4  # of images that come from afar, which takes its time
 
 
 class Outcome(NamedTuple):
@@ -50,73 +52,8 @@ class Outcome(NamedTuple):
 
 STATUS = {DONE: "done", PARTLY: "partly"}  # of an exit code; failed, where it is another one
 Run = Callable[[BatchImage, Path], Outcome]
-Tell = Callable[["RunResult | None", Location], None]
-
-
-def run_batch(batch: BatchRun, images: Sequence[BatchImage], run: Run, reporter: Reporter, tell: Tell) -> int:
-    """Run every image that is due, one after the other; one that fails does not stop the others. Gives the exit code.
-
-    Args:
-        batch: the output folder and what is done in it.
-        images: all of them.
-        run: runs one image and writes everything below the folder that it is given.
-        reporter: is told of each.
-        tell: is given what ran and the folder where its files are now; None where nothing ran.
-    """
-    tally = Tally(len(images), reporter)
-    for number, (image, digest, is_due) in enumerate(batch.look_through(images), 1):
-        if not is_due:
-            tally.skip()
-            continue
-        tally.show(image, number)
-        outcome = batch.process(image, digest, run)
-        if outcome.code == FAILED and outcome.result is None and outcome.error:  # it never came to a node
-            reporter.failure(outcome.error)
-        tell(outcome.result, batch.output / image.place)
-        tally.count(image, outcome.code)
-        if outcome.code == INTERRUPTED:
-            return INTERRUPTED
-    return tally.finish()
-
-
-class Tally:
-    """What became of the images of a batch so far, whoever runs them.
-
-    Args:
-        total: how many images there are.
-        reporter: is told of them.
-    """
-
-    def __init__(self, total: int, reporter: Reporter) -> None:
-        self.total, self.reporter = total, reporter
-        self.skipped = 0
-        self._codes: dict[str, int] = {}
-        self._start = time.perf_counter()
-
-    def skip(self) -> None:
-        """An image was done before."""
-        self.skipped += 1
-
-    def show(self, image: BatchImage, number: int) -> None:
-        """Name an image, the `number`-th of all, and how fast the others went."""
-        done = len(self._codes)
-        per_image = (time.perf_counter() - self._start) / done if done else None
-        self.reporter.image(image.name, number, self.total, per_image)
-
-    def count(self, image: BatchImage, code: int) -> None:
-        """An image is done; `code` is the exit code that it would have alone."""
-        self._codes[image.name] = code
-
-    def finish(self) -> int:
-        """List what failed; gives the exit code of all."""
-        bad = [name for name, code in self._codes.items() if code != DONE]
-        if self.skipped:
-            self.reporter.skipped(self.skipped, self.total)
-        if bad and self.total > 1:
-            self.reporter.failure(f"{len(bad)} of {self.total} images failed: {', '.join(bad)}")
-        if not bad:
-            return DONE
-        return self._codes[bad[0]] if len(set(self._codes.values())) == 1 and not self.skipped else PARTLY
+Finish = Callable[[], tuple[Outcome, "Record"]]
+Started = tuple[Outcome, Finish]
 
 
 def hash_workflow(prompt: Mapping[str, Any], slot: ImageSlot, version: str, targets: Sequence[str] | None) -> str:
@@ -154,6 +91,7 @@ class BatchRun:
     def __init__(self, output: Location, workflow: str, resume: bool) -> None:
         self.output, self.workflow, self.resume = output, workflow, resume
         self.place = open_place(output)
+        self.upcoming: list[BatchImage] = []  # that are known to be due after the one whose turn it is
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -183,7 +121,7 @@ class BatchRun:
 
     def look_through(self, images: Sequence[BatchImage]) -> Iterator[tuple[BatchImage, str, bool]]:
         """Each image, the hash of its content, which is read a little before its turn, and whether it is to run."""
-        with ThreadPoolExecutor(1) as reader:
+        with ThreadPoolExecutor(READERS if any(image.remote for image in images) else 1) as reader:
             ahead: deque[tuple[BatchImage, Future[str]]] = deque()
             rest = iter(images)
             while True:
@@ -192,39 +130,58 @@ class BatchRun:
                     return
                 image, future = ahead.popleft()
                 digest = future.result()
-                is_due = not (self.resume and self.manifest.finished(image.name, digest, self.workflow))
+                is_due = self._is_due(image, digest)
                 if not is_due:
                     image.drop()
+                self.upcoming = [other for other, read in ahead if read.done() and self._is_due(other, read.result())]
                 yield image, digest, is_due
 
-    def process(self, image: BatchImage, digest: str, run: Run) -> Outcome:
-        """Run one image, put its files in place and write its line."""
-        outcome, record = self.make(image, digest, run)
-        self.commit(record)
-        return outcome
+    def _is_due(self, image: BatchImage, digest: str) -> bool:
+        return not (self.resume and self.manifest.finished(image.name, digest, self.workflow))
 
     def make(self, image: BatchImage, digest: str, run: Run) -> tuple[Outcome, Record]:
         """Run one image and put its files in place; its line is still to be written, maybe by another process."""
+        return self.start(image, digest, run)[1]()
+
+    def start(self, image: BatchImage, digest: str, run: Run, writer: BackgroundWriter | None = None) -> Started:
+        """Run one image.
+
+        Args:
+            image: which.
+            digest: hash of its content, empty where it is not known yet.
+            run: runs it.
+            writer: who writes its files meanwhile; None where they are written when the run is over.
+
+        Returns:
+            What the run came to, and what puts the files in place when they are written: the outcome, which may have
+            become a failure, and the line of the manifest.
+        """
         staging = self.place.work / f"run-{uuid4().hex}"
         staging.mkdir(parents=True)
         start = time.perf_counter()
-        outcome, digest = _run(image, digest, run, staging)
+        ran, digest = _run(image, digest, run, staging)
         seconds = time.perf_counter() - start
-        names = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
-        classes = _read_classes(staging, names)
-        self._place(staging, image, names)
-        return outcome, Record(
-            image=image.name,
-            place=image.place.as_posix(),
-            sha256=digest,
-            workflow=self.workflow,
-            status=STATUS.get(outcome.code, "failed"),
-            seconds=round(seconds, 3),
-            files=tuple((image.place / name).as_posix() for name in names),
-            classes=classes,
-            error=outcome.error,
-            finished=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
+        written = writer.written() if writer is not None else lambda: None
+
+        def finish() -> tuple[Outcome, Record]:
+            outcome = _wait_for(written, ran)
+            names = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
+            classes = _read_classes(staging, names)
+            self._place(staging, image, names)
+            return outcome, Record(
+                image=image.name,
+                place=image.place.as_posix(),
+                sha256=digest,
+                workflow=self.workflow,
+                status=STATUS.get(outcome.code, "failed"),
+                seconds=round(seconds, 3),
+                files=tuple((image.place / name).as_posix() for name in names),
+                classes=classes,
+                error=outcome.error,
+                finished=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            )
+
+        return ran, finish
 
     def commit(self, record: Record) -> None:
         """Write the line of an image; where it is done, what an earlier run left beside its files goes before."""
@@ -267,6 +224,15 @@ def _run(image: BatchImage, digest: str, run: Run, staging: Path) -> tuple[Outco
         return run(image, staging), digest or hash_image(image)
     finally:
         image.drop()
+
+
+def _wait_for(written: Callable[[], None], outcome: Outcome) -> Outcome:
+    """What a run came to when its files are written: a failure where one of them could not be."""
+    try:
+        written()
+    except Exception as error:  # what made the content may be a node of anybody
+        return Outcome(FAILED, error=str(error) or type(error).__name__)
+    return outcome
 
 
 def _read_classes(folder: Path, names: Sequence[Path]) -> dict[str, float]:

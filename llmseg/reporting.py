@@ -87,14 +87,15 @@ class TextReporter:
         """A workflow without problems."""
         self._line(f"{source}: valid, {nodes} nodes, {outputs} outputs")
 
-    def finished(self, result: RunResult, roots: Mapping[str, Location]) -> None:
-        """What was written and what nodes had to say, on standard output."""
+    def finished(self, result: RunResult, roots: Mapping[str, Location], image: str = "") -> None:
+        """What was written and what nodes had to say, on standard output; of an image of many."""
         for text in listed_texts(result.ui):
             print(text, file=self._out)
         for name in listed_files(result.ui, roots):
             print(f"wrote {name}", file=self._out)
         count, total = len(result.executed), sum(result.seconds.values())
-        self._line(f"{total:7.2f} s  {count} nodes executed, {len(result.cached)} cached")
+        of_image = f"  {image}" if image else ""  # whose files are in place while the next one runs
+        self._line(f"{total:7.2f} s  {count} nodes executed, {len(result.cached)} cached{of_image}")
 
     def nodes(self, definitions: Mapping[str, NodeDefinition]) -> None:
         """Class and title, one a line."""
@@ -184,10 +185,11 @@ class JsonReporter:
         """A workflow without problems."""
         self._write("valid", source=source, nodes=nodes, outputs=outputs)
 
-    def finished(self, result: RunResult, roots: Mapping[str, Location]) -> None:
-        """The whole run."""
+    def finished(self, result: RunResult, roots: Mapping[str, Location], image: str = "") -> None:
+        """The whole run; of an image of many."""
         self._write(
             "done",
+            image=image,
             executed=list(result.executed),
             cached=list(result.cached),
             seconds=round(sum(result.seconds.values()), 4),

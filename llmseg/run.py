@@ -27,7 +27,7 @@ from . import __version__
 from .addresses import Location
 from .arguments import read_arguments, runner_settings
 from .batch import BatchImage, ImageSlot, find_image_slot, list_images
-from .batch_runs import BatchRun, hash_workflow, run_batch
+from .batch_runs import BatchRun, Outcome, hash_workflow
 from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, use_utf8
 from .errors import InputError, LLMSegError, WorkflowError, located
 from .graph import (
@@ -41,6 +41,7 @@ from .graph import (
     read_workflow,
     to_prompt,
 )
+from .local_batch import run_batch
 from .places import open_place
 from .reporting import JsonReporter, Reporter, TextReporter
 from .runner import Job, Runner
@@ -155,7 +156,7 @@ class _Session:
         if self.options.check:
             return self._check(job)
         outcome = self.runner.run(job)
-        self._tell(job, outcome.result, self.roots["output"])
+        self._tell(job, self.roots["output"], outcome.result)
         return outcome.code
 
     def _look(self, job: Job, image: BatchImage) -> int:
@@ -175,10 +176,11 @@ class _Session:
         self.reporter.checked(job.source, len(validation.prompt), len(validation.outputs))
         return DONE
 
-    def _tell(self, job: Job, result: RunResult | None, output: Location) -> None:
+    def _tell(self, job: Job, output: Location, result: RunResult | None, image: BatchImage | None = None) -> None:
         """What a run wrote, said, and failed at; None where nothing ran."""
         if result is not None:
-            self.reporter.finished(result, {**self.roots, "output": output})
+            roots = {**self.roots, "output": output if image is None else output / image.place}
+            self.reporter.finished(result, roots, "" if image is None else image.name)
             for error in result.errors:
                 self.reporter.failure(f"{job.source}, {error}")
                 _show_traceback(self.options.debug, error)
@@ -187,7 +189,8 @@ class _Session:
         """Once per image."""
         if self.options.print_prompt or self.options.check:
             return max(self._look(self.runner.fill(job, slot, image), image) for image in self.images)
-        options, tell = self.options, partial(self._tell, job)
+        options = self.options
+        tell = partial(self._tell, job, options.output)
         workflow = hash_workflow(job.prompt, slot, __version__, job.targets)
         batch = BatchRun(options.output, workflow, options.resume)
         if options.engine == "ray":
@@ -195,9 +198,13 @@ class _Session:
 
             plan = Plan(f"{__package__}.run", job, slot, options.address, options.jobs, options.debug)
             return run_on_ray(plan, batch, self.images, self.runner, self.reporter, tell)
-        with batch.opened():
-            run = partial(self.runner.run_image, job, slot)
-            return run_batch(batch, self.images, run, self.reporter, tell)
+        with batch.opened(), self.runner.batching() as writer:
+
+            def run(image: BatchImage, folder: Path) -> Outcome:
+                self.runner.expect(image, batch.upcoming)
+                return self.runner.run_image(job, slot, image, folder)
+
+            return run_batch(batch, self.images, run, self.reporter, tell, writer)
 
     def _run_there(self, workflow: Workflow) -> int:
         """Run on a server."""

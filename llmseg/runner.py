@@ -34,6 +34,7 @@ from .graph import (
     load_packs,
     validate_prompt,
 )
+from .writer import BackgroundWriter
 
 __all__ = ["Job", "Listener", "Runner", "RunnerSettings"]
 
@@ -120,6 +121,7 @@ class Runner:
         known: Mapping[str, StoredResult] | None = None,
     ) -> None:
         self.settings, self.listener, self.host = settings, listener, nodes.host
+        self._package = nodes.__name__
         self.classes: dict[str, type] = {**nodes.core.CORE_NODES, **nodes.NODE_CLASS_MAPPINGS}
         self.titles = {**nodes.core.CORE_DISPLAY_NAMES, **nodes.NODE_DISPLAY_NAME_MAPPINGS}
         self.executor = Executor(
@@ -167,6 +169,24 @@ class Runner:
         """Run a job on one image, with everything that it writes below `folder`."""
         with self.reading(image, folder):
             return self.run(self.fill(job, slot, image))
+
+    @contextmanager
+    def batching(self) -> Iterator[BackgroundWriter]:
+        """Decode images before their turn, and let another thread write files, until the batch is over."""
+        before = self.host.headless()
+        ahead = importlib.import_module(f"{self._package}.lookahead").Lookahead
+        decode = importlib.import_module(f"{self._package}.core.reading").read_image
+        together = None if self.settings.use_cache else 1  # then every image has an encoder of its own
+        with BackgroundWriter() as writer, ahead(decode, together) as lookahead:
+            self.host.use_headless(replace(before, writer=writer, lookahead=lookahead))
+            try:
+                yield writer
+            finally:
+                self.host.use_headless(before)
+
+    def expect(self, image: BatchImage, upcoming: Sequence[BatchImage]) -> None:
+        """Say, while `batching`, whose turn it is and which images come next."""
+        self.host.headless().lookahead.expect(image.path.resolve(), [other.path.resolve() for other in upcoming])
 
     def fill(self, job: Job, slot: ImageSlot, image: BatchImage) -> Job:
         """The job of one image."""

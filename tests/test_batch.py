@@ -223,7 +223,7 @@ def test_paths_alone_do_not_import_what_reads_urls(tmp_path: Path) -> None:
         "batch = BatchRun(Path(sys.argv[2]), 'w', resume=True)\n"
         "with batch.opened():\n"
         "    for image, digest, due in batch.look_through(list_images(sys.argv[1:2])):\n"
-        "        batch.process(image, digest, lambda image, folder: Outcome(0))\n"
+        "        batch.commit(batch.make(image, digest, lambda image, folder: Outcome(0))[1])\n"
         "print(sorted({'fsspec', 'llmseg.stores', 'torch'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", program, f"file://{tmp_path}", str(tmp_path / "out")]

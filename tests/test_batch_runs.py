@@ -13,32 +13,41 @@ from typing import Any
 import pytest
 
 from llmseg.batch import ImageSlot, list_images
-from llmseg.batch_runs import BatchRun, Outcome, hash_workflow, run_batch
+from llmseg.batch_runs import BatchRun, Outcome, hash_workflow
 from llmseg.commands import DONE, FAILED, INTERRUPTED, PARTLY
 from llmseg.errors import InputError
+from llmseg.local_batch import run_batch
+from llmseg.writer import BackgroundWriter
 
 # A batch without nodes: three files an image, written slowly and in pieces, so that a kill falls into anything.
 PROGRAM = """
 import sys, time
 from pathlib import Path
 from llmseg.batch import list_images
-from llmseg.batch_runs import BatchRun, Outcome, run_batch
+from llmseg.batch_runs import BatchRun, Outcome
+from llmseg.local_batch import run_batch
 from llmseg.reporting import JsonReporter
+from llmseg.writer import BackgroundWriter
 
 def run(image, folder):
-    for name in ("one.txt", "two.txt", "sub/three.txt"):
-        (folder / name).parent.mkdir(exist_ok=True)
+    for name in ("one.txt", "two.txt"):
         with (folder / name).open("w", encoding="utf-8") as file:
             for _ in range(4):
                 file.write(image.path.read_text(encoding="utf-8"))
                 file.flush()
                 time.sleep(0.001)
+    (folder / "sub").mkdir()
+    writer.write(folder / "sub" / "three.txt", lambda: make(image))
     return Outcome(0)
+
+def make(image):
+    time.sleep(0.004)
+    return image.path.read_bytes() * 4
 
 images = list_images([sys.argv[1]])
 batch = BatchRun(Path(sys.argv[2]), "w", resume=True)
-with batch.opened():
-    sys.exit(run_batch(batch, images, run, JsonReporter(), lambda result, folder: None))
+with batch.opened(), BackgroundWriter() as writer:
+    sys.exit(run_batch(batch, images, run, JsonReporter(), lambda result, image: None, writer))
 """
 COUNT = 60
 
@@ -104,10 +113,14 @@ class Silent:
 
 def code_of(photos: Path, output: Path, codes: dict[str, int], **options: Any) -> int:
     batch = BatchRun(output, "w", options.get("resume", False))
-    with batch.opened():
+    with batch.opened(), BackgroundWriter() as writer:
         images = list_images([str(photos)])[:3]
         quiet: Any = Silent()
-        return run_batch(batch, images, lambda image, _: Outcome(codes.get(image.path.stem, DONE)), quiet, quiet.tell)
+
+        def run(image: Any, folder: Path) -> Outcome:
+            return Outcome(codes.get(image.path.stem, DONE))
+
+        return run_batch(batch, images, run, quiet, quiet.tell, writer)
 
 
 def test_exit_codes(photos: Path, tmp_path: Path) -> None:
@@ -153,7 +166,9 @@ def process(output: Path, image: Path, run: Any) -> Outcome:
     batch = BatchRun(output, "w", resume=False)
     with batch.opened():
         (found,) = list_images([str(image)])
-        return batch.process(found, "digest", run)
+        outcome, record = batch.make(found, "digest", run)
+        batch.commit(record)
+        return outcome
 
 
 def writing(code: int, **files: str) -> Any:

@@ -16,9 +16,11 @@ from folder_store import Share, register
 
 from llmseg.addresses import read_location
 from llmseg.batch import list_images
-from llmseg.batch_runs import BatchRun, Outcome, run_batch
+from llmseg.batch_runs import BatchRun, Outcome
 from llmseg.commands import DONE, FAILED, PARTLY
 from llmseg.errors import InputError
+from llmseg.local_batch import run_batch
+from llmseg.writer import BackgroundWriter
 
 # A batch without nodes: three files an image, and joined lines often, so that a kill falls into anything.
 PROGRAM = """
@@ -27,8 +29,10 @@ from folder_store import register
 from llmseg import object_lines
 from llmseg.addresses import read_location
 from llmseg.batch import list_images
-from llmseg.batch_runs import BatchRun, Outcome, run_batch
+from llmseg.batch_runs import BatchRun, Outcome
+from llmseg.local_batch import run_batch
 from llmseg.reporting import JsonReporter
+from llmseg.writer import BackgroundWriter
 
 register()
 object_lines.JOINED = 7
@@ -42,8 +46,8 @@ def run(image, folder):
 output = read_location(sys.argv[2])
 batch = BatchRun(output, "w", resume=True)
 images = list_images([sys.argv[1]], batch.place.work)
-with batch.opened():
-    sys.exit(run_batch(batch, images, run, JsonReporter(), lambda result, folder: None))
+with batch.opened(), BackgroundWriter() as writer:
+    sys.exit(run_batch(batch, images, run, JsonReporter(), lambda result, image: None, writer))
 """
 COUNT = 40
 
@@ -123,8 +127,8 @@ def go(photos: Path, output: str, run: Any = None, resume: bool = True) -> tuple
     quiet: Any = Silent()
     batch = BatchRun(read_location(output), "w", resume)
     images = list_images([f"share://{photos.as_posix()}/sub0"], batch.place.work)[:5]
-    with batch.opened():
-        return run_batch(batch, images, run or writing, quiet, quiet.tell), quiet.heard
+    with batch.opened(), BackgroundWriter() as writer:
+        return run_batch(batch, images, run or writing, quiet, quiet.tell, writer), quiet.heard
 
 
 def writing(image: Any, folder: Path) -> Outcome:
@@ -183,7 +187,8 @@ def test_a_store_that_fails_ends_the_batch_and_loses_nothing(
     assert str(caught.value) == (
         f"output: cannot put results into {url!r}: access is refused (key=secret); expected a folder that can be written."
     )
-    assert [record["place"] for record in lines(output)] == ["0"], "and the manifest is whole"
+    places = [record["place"] for record in lines(output)]  # the manifest is whole
+    assert places in (["0"], ["0", "15"]), "the next one may have run meanwhile"
     monkeypatch.setattr(Share, "put_file", put)
     assert go(photos, url)[0] == DONE
     assert [record["place"] for record in lines(output)] == ["0", "12", "15", "18", "21"]
@@ -219,7 +224,7 @@ def test_copies_are_few_and_go(photos: Path, tmp_path: Path, own_data: Path) -> 
     batch = BatchRun(read_location(f"share://{(tmp_path / 'out').as_posix()}"), "w", resume=False)
     images = list_images([f"share://{photos.as_posix()}"], batch.place.work)
     quiet: Any = Silent()
-    with batch.opened():
-        assert run_batch(batch, images, run, quiet, quiet.tell) == DONE
+    with batch.opened(), BackgroundWriter() as writer:
+        assert run_batch(batch, images, run, quiet, quiet.tell, writer) == DONE
     assert 1 <= most <= 6
     assert list((own_data / "batches").iterdir()) == []

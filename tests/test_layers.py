@@ -21,8 +21,8 @@ ORDER = [
     "class_maps", "crf", "painting", "modes", "assembly", "refinement", "palette", "labels", "components", "regions",
     "exchange", "region_tables", "fonts", "legends", "rendering", "explaining", "coco", "files", "label_files",
     "hovering", "examples", "pipeline", "graph", "evaluation", "addresses", "reporting", "serving", "destinations",
-    "stores", "object_lines", "places", "batch", "manifest", "batch_runs", "runner", "scaleout", "expand",
-    "arguments", "run",
+    "stores", "object_lines", "places", "batch", "manifest", "batch_runs", "tally", "local_batch", "runner",
+    "scaleout", "expand", "arguments", "run",
 ]  # fmt: skip
 
 

@@ -24,12 +24,13 @@ from uuid import uuid4
 
 from ..addresses import Location
 from ..batch import BatchImage, ImageSlot
-from ..batch_runs import BatchRun, Tally, Tell
+from ..batch_runs import BatchRun
 from ..commands import FAILED, INTERRUPTED
 from ..errors import InputError
 from ..graph import RunResult, StoredResult, validate_prompt
 from ..reporting import Reporter
 from ..runner import Job, Runner, RunnerSettings
+from ..tally import Tally, Tell
 from .beforehand import find_shared, is_plain, nodes_behind
 from .cluster import Share, check_address, connected, import_ray, share_out
 from .reports import Report
@@ -83,7 +84,7 @@ def run_on_ray(
     with batch.opened(), ExitStack() as stack:
         failed, known, job = _compute_beforehand(plan, runner)
         if failed is not None:
-            tell(failed, batch.output)
+            tell(failed, None)
             return FAILED
         task = Task(
             root=plan.root,
@@ -130,11 +131,8 @@ def _collect(
         image = images[number]
         tally.show(image, count)
         report.tell(reporter)
-        if report.outcome.code == FAILED and report.outcome.result is None and report.outcome.error:
-            reporter.failure(report.outcome.error)  # it never came to a node
         batch.commit(report.record)
-        tell(report.outcome.result, batch.output / image.place)
-        tally.count(image, report.outcome.code)
+        tally.settle(image, report.outcome, tell)
         if report.outcome.code == INTERRUPTED:
             return INTERRUPTED
     return tally.finish()
