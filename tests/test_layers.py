@@ -21,7 +21,7 @@ ORDER = [
     "painting", "modes", "assembly", "refinement", "palette", "labels", "components", "regions", "exchange",
     "region_tables", "fonts", "legends", "rendering", "explaining", "coco", "files", "label_files", "hovering",
     "examples", "pipeline", "graph", "evaluation", "reporting", "serving", "batch", "manifest", "batch_runs",
-    "expand", "arguments", "run",
+    "expand", "evaluate", "arguments", "run",
 ]  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_graph_knows_nothing_of_segmentation() -> None:
         assert house_units(path) <= {"errors", "graph"}, path.name
 
 
-@pytest.mark.parametrize("command", ["run", "expand"])
+@pytest.mark.parametrize("command", ["run", "expand", "evaluate"])
 def test_nobody_imports_a_command(command: str) -> None:
     assert [path.name for path in ROOT.rglob("*.py") if command in house_units(path)] == []
 
