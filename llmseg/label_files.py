@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["label_map", "names_file", "read_labels"]
+__all__ = ["label_map", "names_file", "read_class_names", "read_labels", "read_numbers"]
 
 MOST_NUMBER = 65535
 NUMBERED = re.compile(r"\s*(\d{1,5})\s*:\s*(\S.*)")  # 12: dog
@@ -53,7 +53,7 @@ def read_labels(path: Path, class_names: str = "") -> LabelMap:
     if path.suffix.lower() == ".json":
         labels, names = labels_from_coco(_read_json(path), path.name)
         return label_map(labels, names)
-    numbers, palette, unknown = _read_numbers(path)
+    numbers, palette, unknown = read_numbers(path)
     named = _parse_numbered(class_names) if class_names.strip() else _names_beside(path)
     return _name_numbers(numbers, named, palette, unknown, path.name)
 
@@ -72,8 +72,12 @@ def label_map(labels: NDArray[np.int64], names: tuple[str, ...], palette: tuple[
     )
 
 
-def _read_numbers(path: Path) -> tuple[NDArray[np.int64], list[int], int]:
-    """Numbers of a label picture, its palette (empty without one), and the number that means unknown. [H,W]"""
+def read_numbers(path: Path) -> tuple[NDArray[np.int64], list[int], int]:
+    """Numbers of a label picture, its palette (empty without one), and the number that means unknown. [H,W]
+
+    Raises:
+        InputError: missing, damaged, of absurd size, in colours, or a number below 0 or above 65535.
+    """
     import numpy as np
     from PIL import Image
 
@@ -97,6 +101,20 @@ def _read_numbers(path: Path) -> tuple[NDArray[np.int64], list[int], int]:
         problem = f"numbers from {numbers.min()} to {numbers.max()} in {path.name!r}; expected 0 to {MOST_NUMBER}."
         raise InputError(problem, place="labels")
     return numbers, palette, unknown
+
+
+def read_class_names(path: Path) -> dict[int, str] | tuple[str, ...]:
+    """Read what numbers mean: the JSON written with a label picture, or text as in `read_labels`.
+
+    Returns:
+        Names by number, or names whose position is the number.
+
+    Raises:
+        InputError: missing, not UTF-8, or not in one of these forms.
+    """
+    if path.suffix.lower() == ".json":
+        return _names_in(path)
+    return _parse_numbered(read_text(path, place="classes"))
 
 
 def _parse_numbered(text: str) -> dict[int, str] | tuple[str, ...]:
@@ -124,17 +142,22 @@ def _names_beside(path: Path) -> tuple[str, ...]:
     if not beside.is_file():
         problem = f"nothing says what the numbers of {path.name!r} mean; expected class names or {beside.name!r}"
         raise InputError(f"{problem} beside it.", place="class_names")
-    listed = _read_json(beside).get("classes")
+    return _names_in(beside)
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    """Class names of the JSON that is written with a label picture, in the order of the numbers."""
+    listed = _read_json(path).get("classes")
     if not isinstance(listed, list) or not listed:
-        raise InputError("no classes; expected a list under 'classes'.", place=beside.name)
+        raise InputError("no classes; expected a list under 'classes'.", place=path.name)
     named: dict[int, str] = {}
     for entry in listed:
         label, name = (entry.get("label"), entry.get("name")) if isinstance(entry, dict) else (None, None)
         if type(label) is not int or not isinstance(name, str) or not name.strip():
-            raise InputError(f"class {entry!r:.80}; expected a label and a name.", place=beside.name)
+            raise InputError(f"class {entry!r:.80}; expected a label and a name.", place=path.name)
         named[label] = name
     if sorted(named) != list(range(len(listed))):
-        raise InputError(f"labels {sorted(named)!r:.80}; expected each from 0 once.", place=beside.name)
+        raise InputError(f"labels {sorted(named)!r:.80}; expected each from 0 once.", place=path.name)
     return tuple(named[label] for label in range(len(listed)))
 
 

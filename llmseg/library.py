@@ -27,6 +27,7 @@ __all__ = [
     "choose_library",
     "expansion_from_json",
     "library_classes",
+    "library_ids",
     "library_index",
     "library_names",
     "load_library",
@@ -73,6 +74,15 @@ def library_index(name: str) -> Mapping[str, int]:
 def library_classes(name: str) -> ClassList:
     """The classes of a shipped library, for use as a ready list of class names."""
     return load_library(name).class_list
+
+
+def library_ids(name: str) -> tuple[str, ...]:
+    """What the data set behind a shipped library writes for its classes, in their order: the id, else the name.
+
+    Raises:
+        UnknownNameError: no library of that name.
+    """
+    return tuple(entry.get("id", entry["name"]) for entry in _read_library(name)["classes"])
 
 
 def choose_library(classes: ClassList, own: str = "") -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Union
 from .assembly import assemble_classes
 from .backbone import Backbone, load_backbone
 from .background import add_background
+from .class_maps import ClassMaps
 from .encoder import Encoder, load_encoder
 from .errors import InputError
 from .examples import tell_limits
@@ -27,7 +28,7 @@ from .names import parse_names
 from .options import AUTO, AUTO_NUMBER, BACKGROUND
 from .patch_features import build_patch_features
 from .refinement import EARLY_REFINERS, refine_maps, refine_scores
-from .scores import score_image
+from .scores import ScoreMaps, score_image
 from .text_bank import build_text_bank
 from .types import Expansion, LabelMap
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-__all__ = ["SegmentOptions", "segment"]
+__all__ = ["SegmentOptions", "assemble_scores", "segment", "sharpen_maps"]
 
 Picture = Union[str, Path, "Image.Image", "NDArray[np.uint8]", "Tensor"]
 
@@ -125,13 +126,51 @@ def segment(
         on_batch=on_batch,
     )
     scores = score_image(features, bank, options.scoring)
-    early = options.refiner in EARLY_REFINERS  # as published, before phrases are merged
-    scores = refine_scores(scores, images, options.refiner, backbone=backbone) if early else scores
-    maps = assemble_classes(
+    maps = assemble_scores(scores, images, options, backbone=backbone)
+    maps = sharpen_maps(maps, images, options, regions=regions)
+    return label_pixels(maps, threshold=options.threshold, min_area=options.min_area)
+
+
+def assemble_scores(
+    scores: ScoreMaps, images: Tensor, options: SegmentOptions, *, backbone: Backbone | None = None
+) -> ClassMaps:
+    """Merge phrases into one map per class; refiners of score maps come before, as published.
+
+    Args:
+        scores: B images against K phrases.
+        images: RGB in 0..1. [B,3,H,W]
+        options: refiner, mode, temperature, name_weight and gate are read.
+        backbone: for refiner "lposs".
+
+    Raises:
+        InputError: an option is wrong.
+    """
+    if options.refiner in EARLY_REFINERS:
+        scores = refine_scores(scores, images, options.refiner, backbone=backbone)
+    return assemble_classes(
         scores, options.mode, temperature=options.temperature, name_weight=options.name_weight, gate=options.gate
     )
-    maps = maps if early else refine_maps(maps, images, options.refiner, regions=regions)
-    return label_pixels(maps, threshold=options.threshold, min_area=options.min_area)
+
+
+def sharpen_maps(
+    maps: ClassMaps,
+    images: Tensor,
+    options: SegmentOptions,
+    *,
+    regions: Tensor | Sequence[Tensor] | None = None,
+) -> ClassMaps:
+    """Refine class maps, unless the refiner worked on the scores before.
+
+    Args:
+        maps: one map per class.
+        images: RGB in 0..1. [B,3,H,W]
+        options: the refiner is read.
+        regions: masks for refiner "regions", as in `guides.take_regions`.
+
+    Raises:
+        InputError: an option is wrong.
+    """
+    return maps if options.refiner in EARLY_REFINERS else refine_maps(maps, images, options.refiner, regions=regions)
 
 
 def _to_images(image: Picture) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from llmseg.errors import InputError
-from llmseg.evaluation.boundaries import band_width, boundary_iou, count_boundaries, inner_band
+from llmseg.evaluation.boundaries import band_width, boundary_iou, count_boundaries, outline_band
 
 
 def naive_band(mask: list[list[bool]], width: int) -> list[list[bool]]:
@@ -35,7 +35,9 @@ def shapes(seed: int, height: int = 15, width: int = 21) -> Tensor:
 @pytest.mark.parametrize("seed", range(3))
 def test_band_equals_peeling(seed: int, width: int) -> None:
     mask = shapes(seed) > 0.4
-    assert inner_band(mask[None], width)[0].tolist() == naive_band(mask.tolist(), width)
+    band = outline_band(mask.long(), torch.zeros_like(mask), width)
+    assert (band & mask).tolist() == naive_band(mask.tolist(), width)
+    assert (band & ~mask).tolist() == naive_band((~mask).tolist(), width)
 
 
 @pytest.mark.parametrize("size", [(15, 21), (21, 15)])

@@ -22,7 +22,7 @@ ORDER = [
     "exchange", "region_tables", "fonts", "legends", "rendering", "explaining", "coco", "files", "label_files",
     "hovering", "examples", "pipeline", "graph", "evaluation", "addresses", "reporting", "serving", "destinations",
     "stores", "object_lines", "places", "batch", "manifest", "batch_runs", "tally", "local_batch", "runner",
-    "scaleout", "expand", "arguments", "run",
+    "scaleout", "expand", "evaluate", "arguments", "run",
 ]  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_graph_knows_nothing_of_segmentation() -> None:
         assert house_units(path) <= {"errors", "graph"}, path.name
 
 
-@pytest.mark.parametrize("command", ["run", "expand"])
+@pytest.mark.parametrize("command", ["run", "expand", "evaluate"])
 def test_nobody_imports_a_command(command: str) -> None:
     assert [path.name for path in ROOT.rglob("*.py") if command in house_units(path)] == []
 

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from llmseg.errors import InputError
-from llmseg.evaluation.measures import Interval, compare_miou, confusion_matrix, iou_per_class, mean_iou
+from llmseg.evaluation.measures import (
+    Interval,
+    compare_classes,
+    compare_miou,
+    confusion_matrix,
+    count_pixels,
+    iou_per_class,
+    mean_iou,
+)
 
 
 def naive_matrix(predicted: Tensor, truth: Tensor, classes: int, ignore: int | None) -> list[list[int]]:
@@ -141,3 +149,19 @@ def test_matrices_that_do_not_pair() -> None:
     with pytest.raises(InputError) as caught:
         compare_miou(random_matrices(1), random_matrices(2)[:3])
     assert str(caught.value) == "matrices: 6 and 3 matrices; expected one of each method per image."
+
+
+def test_pixels_of_other_images_are_not_compared() -> None:
+    pixels = [count_pixels([torch.eye(3, 4).long()] * count) for count in (2, 3)]
+    with pytest.raises(InputError, match="the same images and classes"):
+        compare_classes(*pixels)
+
+
+def test_pixels_by_hand() -> None:
+    (true, found, both) = count_pixels([torch.tensor([[5, 2, 1], [3, 4, 0]])])
+    assert (true.tolist(), found.tolist(), both.tolist()) == ([[8, 7]], [[8, 6]], [[5, 4]])
+
+
+def test_no_class_at_all() -> None:
+    pixels = count_pixels([torch.zeros(2, 3).long()])
+    assert compare_classes(pixels, pixels, classes=[]) == (Interval(0, 0, 0), [])

@@ -127,6 +127,30 @@ def measures_table() -> Collection[str]:
     return MEASURE_TABLES
 
 
+def dataset_table() -> Collection[str]:
+    from llmseg.evaluation.datasets import DATASETS
+
+    return DATASETS
+
+
+def protocol_table() -> Collection[str]:
+    from llmseg.evaluation.protocols import PROTOCOLS
+
+    return PROTOCOLS
+
+
+def control_table() -> Collection[str]:
+    from llmseg.evaluation.vocabularies import CONTROLS
+
+    return CONTROLS
+
+
+def preset_table() -> Collection[str]:
+    from llmseg.evaluation.presets import PRESETS
+
+    return PRESETS
+
+
 # A new `Choice` must be entered here. Those without a table: yes and no, the gate, the background, the network, and the names of models.
 IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "ATTENTION": attention_table,
@@ -148,6 +172,10 @@ IMPLEMENTED: dict[str, Callable[[], Collection[str]]] = {
     "BBOX_LAYOUT": bbox_table,
     "TABLE": table_table,
     "MEASURES": measures_table,
+    "DATASET": dataset_table,
+    "PROTOCOL": protocol_table,
+    "CONTROL": control_table,
+    "PRESET": preset_table,
     "NETWORK": lambda: ("online", "offline", "frozen"),
     "INCLUDE_NAMES": lambda: ("yes", "no"),
     "MODEL": lambda: options.MODEL.names,

@@ -19,7 +19,7 @@ from ..types import UNKNOWN
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["band_width", "boundary_iou", "count_boundaries", "inner_band"]
+__all__ = ["band_width", "boundary_iou", "count_boundaries", "outline_band"]
 
 SHARE_OF_DIAGONAL = 0.02
 
@@ -29,17 +29,30 @@ def band_width(size: Sequence[int]) -> int:
     return max(1, round(SHARE_OF_DIAGONAL * math.hypot(*size)))
 
 
-def inner_band(masks: Tensor, width: int) -> Tensor:
-    """Pixels of a mask that are fewer than `width` + 1 steps from its outside or the picture's border. bool [N,H,W]
+def outline_band(labels: Tensor, ignored: Tensor, width: int) -> Tensor:
+    """Pixels that are fewer than `width` + 1 steps from another label or the picture's border. bool [H,W]
 
-    A step goes to any of the eight neighbours, so what remains inside is what a square does not leave.
+    A step goes to any of the eight neighbours, so a pixel is in no band where one label fills the square around it;
+    the largest and the smallest label of the square tell that of all classes at once.
+
+    Args:
+        labels: int64 [H,W]
+        ignored: pixels that are in no band, and no other label to their neighbours. bool [H,W]
+        width: of the band in pixels.
     """
+    values = labels.float()
+    largest = _spread(values.masked_fill(ignored, -math.inf), width)
+    smallest = -_spread((-values).masked_fill(ignored, -math.inf), width)
+    return ~ignored & ((largest != values) | (smallest != values))
+
+
+def _spread(values: Tensor, width: int) -> Tensor:
+    """Largest value of the square around each pixel; whatever is outside of the picture is larger. [H,W] -> [H,W]"""
     from torch.nn.functional import max_pool2d, pad
 
-    outside = pad((~masks).float()[:, None], (width,) * 4, value=1.0)
     side = 2 * width + 1
-    near = max_pool2d(max_pool2d(outside, (side, 1), 1), (1, side), 1)[:, 0]
-    return masks & (near > 0)
+    padded = pad(values[None, None], (width,) * 4, value=math.inf)
+    return max_pool2d(max_pool2d(padded, (side, 1), 1), (1, side), 1)[0, 0]
 
 
 def count_boundaries(
@@ -63,13 +76,15 @@ def count_boundaries(
         raise InputError(f"shape {list(predicted.shape)}; expected [H,W] {list(truth.shape)}.", place="predicted")
     width = band_width(truth.shape) if width is None else width
     ignored = torch.zeros_like(truth, dtype=torch.bool) if ignore is None else truth == ignore
-    counts = torch.zeros(classes, 2, dtype=torch.int64)
-    for label in range(classes):
-        masks = torch.stack((predicted == label, truth == label))
-        if masks.any():
-            guess, true = inner_band(masks | ignored, width) & ~ignored
-            counts[label] = torch.stack(((guess & true).sum(), (guess | true).sum())).cpu()
-    return counts
+    guess, true = (outline_band(labels, ignored, width) for labels in (predicted, truth))
+    both = _tally(truth, guess & true & (predicted == truth), classes)
+    either = _tally(predicted, guess, classes) + _tally(truth, true, classes) - both
+    return torch.stack((both, either), dim=1).cpu()
+
+
+def _tally(labels: Tensor, where: Tensor, classes: int) -> Tensor:
+    """How many of these pixels have each label. int64 [C]"""
+    return labels[where & (labels >= 0) & (labels < classes)].long().bincount(minlength=classes)
 
 
 def boundary_iou(counts: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ Bootstrap" (1993), percentile intervals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
@@ -18,7 +18,16 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Interval", "compare_miou", "confusion_matrix", "iou_per_class", "mean_iou"]
+__all__ = [
+    "ClassPixels",
+    "Interval",
+    "compare_classes",
+    "compare_miou",
+    "confusion_matrix",
+    "count_pixels",
+    "iou_per_class",
+    "mean_iou",
+]
 
 DRAWS = 1000
 CONFIDENCE = 0.95
@@ -103,33 +112,84 @@ def compare_miou(
     Raises:
         InputError: no image, or not one matrix of each method per image.
     """
-    import torch
-
     if not better or len(better) != len(worse):
         problem = f"{len(better)} and {len(worse)} matrices; expected one of each method per image."
         raise InputError(problem, place="matrices")
+    keep = list(range(len(better[0]))) if classes is None else list(classes)
+    return compare_classes(count_pixels(better), count_pixels(worse), classes=keep, draws=draws, seed=seed)[0]
+
+
+class ClassPixels(NamedTuple):
+    """Pixels of each class in each image: true, found, and both at once. float64 [N,C] each
+
+    All that IoU needs, and so much smaller than confusion matrices that thousands of images fit into memory.
+    """
+
+    true: Tensor
+    found: Tensor
+    both: Tensor
+
+
+def count_pixels(matrices: Iterable[Tensor]) -> ClassPixels:
+    """The pixels of each class from one confusion matrix per image, which may come one by one. N of [C,C+1]"""
+    import torch
+
+    rows = [(each.sum(1), each[:, :-1].sum(0), each[:, :-1].diag()) for each in matrices]
+    return ClassPixels(*(torch.stack(column).double() for column in zip(*rows, strict=True)))
+
+
+def compare_classes(
+    better: ClassPixels,
+    worse: ClassPixels,
+    *,
+    classes: Sequence[int] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[Interval, list[Interval]]:
+    """As `compare_miou`, and the same for each class by itself.
+
+    Args:
+        better, worse: of the same images.
+        classes: labels whose IoU is averaged; all by default.
+        draws, seed: as in `compare_miou`.
+
+    Returns:
+        Difference of the mean IoU, and of the IoU of each of `classes`; 0 in a draw whose images do not hold it.
+
+    Raises:
+        InputError: no image, or other images.
+    """
+    import torch
+
+    if not len(better.true) or better.true.shape != worse.true.shape:
+        shapes = f"{list(better.true.shape)} and {list(worse.true.shape)}"
+        raise InputError(f"shapes {shapes}; expected the same images and classes, at least one.", place="counts")
     generator = torch.Generator().manual_seed(seed)
-    count = len(better)
+    count = len(better.true)
     drawn = torch.randint(count, (draws, count), generator=generator)
     weights = torch.zeros(draws + 1, count, dtype=torch.float64)
     weights[0] = 1  # the data as they are
     weights[1:].scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
-    keep = torch.tensor(list(range(len(better[0]))) if classes is None else list(classes))
-    differences = _weighted_miou(better, weights, keep) - _weighted_miou(worse, weights, keep)
+    chosen = range(better.true.shape[1]) if classes is None else classes
+    keep = torch.tensor(list(chosen), dtype=torch.int64)
+    (iou, occurs), (other, _) = (_weighted_iou(each, weights, keep) for each in (better, worse))
+    divisor = occurs.sum(1).clamp(min=1)
+    return _interval(iou.sum(1) / divisor - other.sum(1) / divisor), [_interval(each) for each in (iou - other).T]
+
+
+def _weighted_iou(pixels: ClassPixels, weights: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU under each weighting of the images, 0 where the class is not, and where it is. [W,N] -> two [W,C]"""
+    import torch
+
+    true, found, both = (weights @ each[:, keep] for each in pixels)
+    occurs = true > 0
+    return torch.where(occurs, both / (true + found - both).clamp(min=1), 0.0), occurs
+
+
+def _interval(differences: Tensor) -> Interval:
+    """The first number with the interval that the others give. [W]"""
+    import torch
+
     tail = (1 - CONFIDENCE) / 2
     low, high = differences[1:].quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return Interval(float(differences[0]), low, high)
-
-
-def _weighted_miou(matrices: Sequence[Tensor], weights: Tensor, keep: Tensor) -> Tensor:
-    """Mean IoU under each weighting of the images. N of [C,C+1], [W,N] -> [W]"""
-    import torch
-
-    stacked = torch.stack(list(matrices)).double()
-    square = stacked[:, :, :-1]
-    intersection = weights @ square.diagonal(dim1=1, dim2=2)[:, keep]
-    true = weights @ stacked.sum(2)[:, keep]
-    union = true + weights @ square.sum(1)[:, keep] - intersection
-    occurs = true > 0
-    iou = torch.where(occurs, intersection / union.clamp(min=1), 0.0)
-    return iou.sum(1) / occurs.sum(1).clamp(min=1)

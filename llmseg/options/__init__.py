@@ -32,7 +32,9 @@ from .engine import (
     THRESHOLD,
     WINDOW,
 )
+from .evaluating import DATASET, PROTOCOL
 from .expanding import COUNT, KIND, LIBRARY, NETWORK, PROFILE, REFRESH, SENTENCES
+from .experiments import CONTROL, PRESET
 from .kinds import AUTO, AUTO_NUMBER, CUSTOM, Choice, Number
 from .models import ACTIVATION, DTYPE, MODEL
 from .results import (
@@ -58,9 +60,11 @@ __all__ = [
     "BBOX_LAYOUT",
     "COMPACTNESS",
     "CONTOUR",
+    "CONTROL",
     "COUNT",
     "CROP_FACTOR",
     "CUSTOM",
+    "DATASET",
     "DTYPE",
     "FLIPS",
     "GATE",
@@ -77,7 +81,9 @@ __all__ = [
     "NAME_WEIGHT",
     "NETWORK",
     "OPACITY",
+    "PRESET",
     "PROFILE",
+    "PROTOCOL",
     "REFINER",
     "REFRESH",
     "REGION",
