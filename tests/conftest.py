@@ -33,7 +33,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's `pytest &` s
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = itertools.count()
+SLOW = Path(__file__).with_name("slow.txt")
 PACKAGE = "llmseg_nodes"  # `import nodes` would mean ComfyUI's own module in the other host
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest drops what `-m` does not ask for
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `tools.slow_tests` has listed as slow, unless LLMSEG_TESTS=all asks for it."""
+    if os.environ.get("LLMSEG_TESTS") == "all":
+        return
+    slow = frozenset(SLOW.read_text(encoding="utf-8").split())
+    for item in items:
+        if f"{item.path.name}::{item.name.partition('[')[0]}" in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

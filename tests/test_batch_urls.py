@@ -191,7 +191,7 @@ def test_a_store_that_fails_ends_the_batch_and_loses_nothing(
     assert places in (["0"], ["0", "15"]), "the next one may have run meanwhile"
     monkeypatch.setattr(Share, "put_file", put)
     assert go(photos, url)[0] == DONE
-    assert [record["place"] for record in lines(output)] == ["0", "12", "15", "18", "21"]
+    assert sorted(record["place"] for record in lines(output)) == ["0", "12", "15", "18", "21"]
 
 
 def test_what_an_earlier_run_left_goes_with_its_successor(photos: Path, tmp_path: Path) -> None:
@@ -218,7 +218,8 @@ def test_copies_are_few_and_go(photos: Path, tmp_path: Path, own_data: Path) -> 
 
     def run(image: Any, folder: Path) -> Outcome:
         nonlocal most
-        most = max(most, len([path for path in own_data.rglob("*.png") if path.is_file()]))
+        copies = (name for _, _, names in os.walk(own_data) for name in names if name.endswith(".png"))
+        most = max(most, len(list(copies)))
         return Outcome(DONE)
 
     batch = BatchRun(read_location(f"share://{(tmp_path / 'out').as_posix()}"), "w", resume=False)

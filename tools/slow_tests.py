@@ -1,10 +1,10 @@
 """Write `tests/slow.txt`: the test functions that take too long for the fast suite.
 
-    python -m pytest -m "not (comfyui or browser or ray or gpu or weights)" --durations=0 > durations.txt
+    LLMSEG_TESTS=all python -m pytest --durations=0 > durations.txt
     python -m tools.slow_tests durations.txt
 
 A function counts with all its cases, with what is set up for them. `tests/conftest.py` marks what stands in the file
-as `slow`, so that `python -m pytest` takes less than a minute on two idle cores; CI runs the rest too.
+as `slow`, so that `python -m pytest` takes about a minute on two cores; with LLMSEG_TESTS=all, as in CI, it does not.
 
 Not here: tests that are marked `slow` by hand, because they take minutes or need more than a clone has.
 """
