@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Remote:
     """
 
     url: Url
-    key: str
+    key: str = field(repr=False)
     name: str
 
 
@@ -136,13 +136,14 @@ def list_images(names: Sequence[str], work: Path = Path()) -> list[BatchImage]:
         for source, seen in listed:
             key = source if isinstance(source, Path) else (source.name, source.key)
             found.setdefault(key, (source, seen))
-    places = distinct_places([seen for _, seen in found.values()])
+    names_seen = [seen for _, seen in found.values()]
+    places = distinct_places(names_seen)
     sources = _distinct_names([source for source, _ in found.values()])
     return [
         BatchImage(source, place)
         if isinstance(source, Path)
-        else BatchImage(work / f"{COPY}{number}" / clean_name(source.key).name, place, source)
-        for number, (source, place) in enumerate(zip(sources, places, strict=True))
+        else BatchImage(work / f"{COPY}{number}" / seen.name, place, source)  # not its key, which may hold a signature
+        for number, (source, place, seen) in enumerate(zip(sources, places, names_seen, strict=True))
     ]
 
 

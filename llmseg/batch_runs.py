@@ -30,7 +30,7 @@ from .errors import InputError
 from .files import CLASSES_SUFFIX
 from .manifest import Manifest, Record
 from .places import open_place
-from .store import content_hash, file_hash
+from .store import content_hash, file_hash, file_stamp
 from .writer import BackgroundWriter
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class BatchRun:
     def __init__(self, output: Location, workflow: str, resume: bool) -> None:
         self.output, self.workflow, self.resume = output, workflow, resume
         self.place = open_place(output)
+        self._ended = False  # then nothing more is written down: folders of runs go
         self.upcoming: list[BatchImage] = []  # that are known to be due after the one whose turn it is
 
     @contextmanager
@@ -105,6 +106,7 @@ class BatchRun:
             problem = f"another run writes into {str(self.output)!r}; expected a folder of its own."
             raise InputError(problem, place="output")
         try:
+            self._ended = False
             self._clear()
             self.manifest = Manifest(self.place)
             try:
@@ -115,6 +117,7 @@ class BatchRun:
                 raise
             self.place.finish()
         finally:
+            self._ended = True
             self._clear()
             lock.release()
             shutil.rmtree(self.place.work, ignore_errors=True)
@@ -122,18 +125,21 @@ class BatchRun:
     def look_through(self, images: Sequence[BatchImage]) -> Iterator[tuple[BatchImage, str, bool]]:
         """Each image, the hash of its content, which is read a little before its turn, and whether it is to run."""
         with ThreadPoolExecutor(READERS if any(image.remote for image in images) else 1) as reader:
-            ahead: deque[tuple[BatchImage, Future[str]]] = deque()
+            ahead: deque[tuple[BatchImage, Future[_Read]]] = deque()
             rest = iter(images)
             while True:
-                ahead.extend((image, reader.submit(hash_image, image)) for image in islice(rest, AHEAD - len(ahead)))
+                ahead.extend((image, reader.submit(_read, image)) for image in islice(rest, AHEAD - len(ahead)))
                 if not ahead:
                     return
                 image, future = ahead.popleft()
-                digest = future.result()
+                stamp, digest = future.result()
+                if image.remote is None and stamp != file_stamp(image.path):  # it has changed since
+                    digest = hash_image(image)
                 is_due = self._is_due(image, digest)
                 if not is_due:
                     image.drop()
-                self.upcoming = [other for other, read in ahead if read.done() and self._is_due(other, read.result())]
+                known = ((other, read.result().digest) for other, read in ahead if read.done())
+                self.upcoming = [other for other, read in known if self._is_due(other, read)]
                 yield image, digest, is_due
 
     def _is_due(self, image: BatchImage, digest: str) -> bool:
@@ -164,7 +170,7 @@ class BatchRun:
         written = writer.written() if writer is not None else lambda: None
 
         def finish() -> tuple[Outcome, Record]:
-            outcome = _wait_for(written, ran)
+            outcome = _wait_for(written, ran, image.name)
             names = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
             classes = _read_classes(staging, names)
             self._place(staging, image, names)
@@ -185,6 +191,8 @@ class BatchRun:
 
     def commit(self, record: Record) -> None:
         """Write the line of an image; where it is done, what an earlier run left beside its files goes before."""
+        if self._ended:  # stopped twice: its folder may have been cleared under it
+            return
         earlier = self.manifest.records.get(record.image) if record.status == STATUS[DONE] else None
         for old in sorted(set(earlier.files if earlier is not None else ()) - set(record.files)):
             self.place.remove(old)
@@ -200,6 +208,17 @@ class BatchRun:
     def _clear(self) -> None:
         for folder in (*self.place.work.glob("run-*"), *self.place.work.glob(f"{COPY}*")):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Read(NamedTuple):
+    """What a file was like when its hash was made."""
+
+    stamp: tuple[int, ...] | None
+    digest: str
+
+
+def _read(image: BatchImage) -> _Read:
+    return _Read(None if image.remote is not None else file_stamp(image.path), hash_image(image))
 
 
 def hash_image(image: BatchImage) -> str:
@@ -226,12 +245,13 @@ def _run(image: BatchImage, digest: str, run: Run, staging: Path) -> tuple[Outco
         image.drop()
 
 
-def _wait_for(written: Callable[[], None], outcome: Outcome) -> Outcome:
+def _wait_for(written: Callable[[], None], outcome: Outcome, name: str) -> Outcome:
     """What a run came to when its files are written: a failure where one of them could not be."""
     try:
         written()
     except Exception as error:  # what made the content may be a node of anybody
-        return Outcome(FAILED, error=str(error) or type(error).__name__)
+        if outcome.code != FAILED:  # at a node, which says more
+            return Outcome(FAILED, error=f"{name}: {str(error) or type(error).__name__}")
     return outcome
 
 

@@ -34,11 +34,10 @@ from .evaluation.pictures import StoredPictures
 from .evaluation.preparing import Material, Prepared
 from .evaluation.requests import HURT, read_request, split_names
 from .evaluation.results import Results
-from .evaluation.stored_counts import CannotStore
+from .evaluation.stored_counts import CannotStore, told_as_unstored
 from .evaluation.summary import format_summary
 from .evaluation.telling import LogHandler, Teller
-from .evaluation.verdicts import hurt_classes, judge_column
-from .evaluation.vocabularies import is_control
+from .evaluation.verdicts import find_plain, has_list, hurt_classes, judge_column
 from .models.catalogue import find_source
 from .models.downloads import find_weights, list_places, offline_reason
 from .store import try_lock, write_atomic
@@ -108,7 +107,7 @@ class _Session:
         chosen = self._choose(prepared)
         experiment.run(prepared)
         if self.request.calibration:
-            prepared.append(self._switch_off(experiment, prepared[0], chosen))
+            prepared.append(self._switch_off(experiment, chosen))
             experiment.run(prepared[-1:], self.request.reported)
         results = experiment.collect(prepared, self.request.reported, self._facts(experiment))
         self._tell(results)
@@ -126,15 +125,15 @@ class _Session:
     def _choose(self, prepared: Sequence[Prepared]) -> Prepared:
         """The column that is looked into: the one that was named, else the first with a list."""
         named = next((each for each in prepared if each.column.name == self.options.auto_off), None)
-        lists = (each for each in prepared[1:] if not is_control(each.column.expansion))
+        lists = (each for each in prepared[1:] if has_list(each.column))
         chosen = named or next(lists, None)
         if chosen is None and (self.options.calibration or self.options.leave_one_out):
             raise InputError("no column with a list beside the baseline; expected one.", place="columns")
         return chosen or prepared[0]
 
-    def _switch_off(self, experiment: Experiment, baseline: Prepared, chosen: Prepared) -> Prepared:
+    def _switch_off(self, experiment: Experiment, chosen: Prepared) -> Prepared:
         path = self.options.output / "auto_off.json"
-        column, names = make_auto_off(experiment, baseline, chosen, self.request.calibration, path)
+        column, names = make_auto_off(experiment, chosen, self.request.calibration, path)
         listed = ", ".join(names) or "no class"
         self.teller.remark(
             f"{chosen.column.name}: expansion off for {listed}, by {len(self.request.calibration)} calibration images, "
@@ -144,11 +143,14 @@ class _Session:
 
     def _leave_out(self, experiment: Experiment, results: Results, column: int, prepared: Sequence[Prepared]) -> None:
         asked = self.options.leave_one_out
-        names = hurt_classes(judge_column(results, column)) if asked == HURT else split_names(asked)
+        plain = find_plain(results, column) or 0  # lists are judged: against names under the same settings
+        verdicts = judge_column(results, column, baseline=plain)
+        names = hurt_classes(verdicts) if asked == HURT else split_names(asked)
         found = find_culprits(experiment, prepared[column], names, self.request.reported)
         title = f"IoU without one phrase of {prepared[column].column.name!r}"
         text = f"{title}:\n\n{format_culprits(found)}" if found else f"{title}: no class to look into."
-        write_atomic(self.options.output / "leave_one_out.md", f"{text}\n".encode("utf-8", "backslashreplace"))
+        with told_as_unstored():
+            write_atomic(self.options.output / "leave_one_out.md", f"{text}\n".encode("utf-8", "backslashreplace"))
         self.teller.result(f"\n{text}")
         for each in found:
             self.teller.event("left_out", **{**vars(each), "gain": list(each.gain)})
@@ -190,7 +192,9 @@ class _Session:
     def _report(self, results: Results, pictures: StoredPictures) -> None:
         from .evaluation.report import write_report
 
-        for path in write_report(results, self.options.output, pictures):
+        with told_as_unstored():
+            written = write_report(results, self.options.output, pictures)
+        for path in written:
             self.teller.event("file", path=str(path))
             self.teller.result(f"wrote {path}")
 

@@ -124,6 +124,8 @@ def _parse_numbered(text: str) -> dict[int, str] | tuple[str, ...]:
     if not all(matches):
         return parse_names(text).names
     numbers = [int(match[1]) for match in matches if match]
+    if max(numbers, default=0) > MOST_NUMBER:
+        raise InputError(f"number {max(numbers)}; expected 0 to {MOST_NUMBER}.", place="class_names")
     if len(set(numbers)) < len(numbers):
         twice = next(number for number in numbers if numbers.count(number) > 1)
         raise InputError(f"number {twice} stands twice; expected every number once.", place="class_names")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "content_hash",
     "file_hash",
+    "file_stamp",
+    "is_file",
+    "is_folder",
     "json_bytes",
     "read_text",
     "trim_folder",
@@ -93,6 +96,31 @@ def json_bytes(value: object) -> bytes:
     """A value as indented UTF-8 JSON with a final newline."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes JSON's own escape
+
+
+def file_stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes with a file's content, short of reading it; None where it is not there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; not, where the system does not even look: too long a name, a folder that is closed."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def read_text(path: Path, *, place: str) -> str:

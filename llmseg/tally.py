@@ -34,6 +34,7 @@ class Tally:
     def __init__(self, total: int, reporter: Reporter) -> None:
         self.total, self.reporter = total, reporter
         self.skipped = 0
+        self._shown = 0
         self._codes: dict[str, int] = {}
         self._start = time.perf_counter()
 
@@ -43,8 +44,8 @@ class Tally:
 
     def show(self, image: BatchImage, number: int) -> None:
         """Name an image, the `number`-th of all, and how fast the others went."""
-        done = len(self._codes)
-        per_image = (time.perf_counter() - self._start) / done if done else None
+        per_image = (time.perf_counter() - self._start) / self._shown if self._shown else None
+        self._shown += 1
         self.reporter.image(image.name, number, self.total, per_image)
 
     def settle(self, image: BatchImage, outcome: Outcome, tell: Tell) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from .errors import InputError
 from .store import write_atomic
 
 __all__ = ["BackgroundWriter"]
@@ -34,8 +35,15 @@ class BackgroundWriter:
         Args:
             path: of the file; its folder must be there.
             make: gives the content, in the other thread.
+
+        Raises:
+            InputError: no file can be made there.
         """
-        path.touch()
+        try:
+            path.touch()
+        except OSError as error:
+            problem = f"cannot write {str(path)!r}: {error.strerror}; expected a writable folder."
+            raise InputError(problem, place="output") from error
         self._files.append(self._pool.submit(_write, path, make))
 
     def do(self, work: Callable[[], T]) -> Future[T]:
@@ -67,7 +75,11 @@ class BackgroundWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown()
+        try:
+            self._pool.shutdown()
+        except BaseException:  # told once more to stop
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _write(path: Path, make: Callable[[], bytes]) -> None:

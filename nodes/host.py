@@ -14,8 +14,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -24,9 +23,9 @@ from llmseg.errors import InputError
 from llmseg.llm import read_configuration
 from llmseg.models import downloads
 from llmseg.store import write_atomic
-from llmseg.writer import BackgroundWriter
 
 from .guard import resolve_inside as _resolve
+from .headless import HeadlessHost as HeadlessHost
 from .naming import SaveTarget, fill_tokens, next_number
 
 if TYPE_CHECKING:
@@ -37,41 +36,6 @@ if TYPE_CHECKING:
 ROOTS = ("input", "output", "temp")
 MODEL_KINDS = ("llmseg", "clip_vision", "text_encoders", "clip")  # ComfyUI's names for model folders
 PACK_WORKFLOWS = Path(__file__).parent.parent / "workflows"
-
-
-@dataclass(frozen=True)
-class HeadlessHost:
-    """What the runner decides for the nodes.
-
-    Args:
-        input_folder: root of every file that a workflow reads.
-        output_folder: root of every file that a workflow writes.
-        temp_folder: root of previews.
-        device: a torch device name.
-        on_progress: called with (done, total) of the running node; what it raises stops the node.
-        save_metadata: whether images carry the prompt and the workflow.
-        trusted_files: files that the person typed on the command line, as the workflow now names
-            them; the only ones that may lie outside the roots.
-        workflow_folder: where the workflow lies; None where it comes from a stream.
-        network: whether language models may be asked, a name in `options.NETWORK`; empty for what the
-            user's configuration says.
-        writer: writes files beside the nodes; None where each is written before its node ends.
-        lookahead: knows the images that come next; None where there is one run.
-        fetched_files: where the copy of each URL is that the person typed, by what the workflow calls it.
-    """
-
-    input_folder: Path
-    output_folder: Path
-    temp_folder: Path
-    device: str = "cpu"
-    on_progress: Callable[[int, int], None] | None = None
-    save_metadata: bool = True
-    trusted_files: frozenset[Path] = frozenset()
-    workflow_folder: Path | None = None
-    network: str = ""
-    writer: BackgroundWriter | None = None
-    lookahead: Lookahead | None = None
-    fetched_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 _headless = HeadlessHost(Path("input"), Path("output"), Path("temp"))
@@ -175,7 +139,8 @@ def write_file(path: Path, make: Callable[[], bytes]) -> None:
     Raises:
         InputError: it cannot be written; in a batch the image's run says so at its end.
     """
-    if in_comfyui() or _headless.writer is None:
+    # Only the folder of a run is hidden until all of it is there; that of previews is not.
+    if in_comfyui() or _headless.writer is None or not path.resolve().is_relative_to(_root("output").resolve()):
         write_atomic(path, make())
     else:
         _headless.writer.write(path, make)

@@ -11,11 +11,12 @@ from scene_folders import write_scenes
 
 from llmseg.encoder import Encoder
 from llmseg.errors import InputError
-from llmseg.evaluation.auto_off import make_auto_off, split_samples, switch_off
+from llmseg.evaluation.auto_off import HARM, make_auto_off, split_samples, switch_off
 from llmseg.evaluation.columns import Column
 from llmseg.evaluation.datasets import Dataset, Sample, open_dataset
 from llmseg.evaluation.experiments import Experiment
 from llmseg.evaluation.preparing import Material
+from llmseg.evaluation.verdicts import hurt_classes, judge_column
 from llmseg.evaluation.vocabularies import Vocabulary, expand_column
 from llmseg.expansion import load_expansion, save_expansion
 from llmseg.library import library_classes
@@ -85,7 +86,7 @@ def test_decided_on_calibration_images_only(dataset: Dataset, encoder: Encoder, 
     experiment = Experiment(Material(dataset, encoder), tmp_path / "out")
     prepared = experiment.prepare(columns)
     experiment.run(prepared, calibration)  # the reported ones are not even counted
-    column, off = make_auto_off(experiment, *prepared, calibration, tmp_path / "auto_off.json")
+    column, off = make_auto_off(experiment, prepared[1], calibration, tmp_path / "auto_off.json")
     assert off
     assert set(off) <= {"rock", "dirt"}
     assert column.column.name == "harm (auto off)"
@@ -99,10 +100,24 @@ def test_decided_on_calibration_images_only(dataset: Dataset, encoder: Encoder, 
     assert not set(column.file.images) & {sample.name for sample in calibration}, "never counted there"
 
 
+def test_a_list_is_judged_against_names_under_its_own_settings(
+    dataset: Dataset, encoder: Encoder, tmp_path: Path
+) -> None:
+    """Not against what stands first: there the same list may do the same harm."""
+    source = harmful(tmp_path / "harm.json", dataset, encoder)
+    options = SegmentOptions(scales="one", refiner="none", include_names="no")
+    experiment = Experiment(Material(dataset, encoder), tmp_path / "out")
+    first, second = experiment.prepare([Column(name, source, options=options) for name in ("first", "second")])
+    _, off = make_auto_off(experiment, second, dataset.samples, tmp_path / "auto_off.json")
+    experiment.run([first, second])
+    assert off
+    assert hurt_classes(judge_column(experiment.collect([first, second]), 1), HARM) == []
+
+
 def test_nothing_hurts(dataset: Dataset, encoder: Encoder, tmp_path: Path) -> None:
     experiment = Experiment(Material(dataset, encoder), tmp_path / "out")
     prepared = experiment.prepare([Column("a", "auto", options=QUICK), Column("b", "auto", options=QUICK)])
     experiment.run(prepared)
-    column, off = make_auto_off(experiment, *prepared, dataset.samples[:4], tmp_path / "auto_off.json")
+    column, off = make_auto_off(experiment, prepared[1], dataset.samples[:4], tmp_path / "auto_off.json")
     assert off == []
     assert column.file is prepared[1].file, "the same phrases are the same column"

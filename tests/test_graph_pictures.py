@@ -162,7 +162,9 @@ def test_what_our_own_nodes_save_opens_again(load_saving: Any, tmp_path: Path) -
 
     image = torch.linspace(0, 1, 4 * 5 * 3).view(4, 5, 3)
     path = tmp_path / "a.png"
-    path.write_bytes(load_saving.encode_png(image, load_saving.png_texts(PROMPT, {"workflow": EDITOR}), 4))
+    path.write_bytes(
+        load_saving.encode_png(load_saving.image_pixels(image), load_saving.png_texts(PROMPT, {"workflow": EDITOR}), 4)
+    )
     workflow = read_workflow(path)
     assert (workflow.editor, workflow.prompt, workflow.source) == (EDITOR, PROMPT, "a.png")
     same = parse_workflow(json.dumps({"prompt": PROMPT, "workflow": EDITOR}), "a.png")

@@ -56,6 +56,18 @@ def test_settings_of_all_columns() -> None:
     assert {column.options for column in columns} == {SegmentOptions(mode="lme", refiner="none")}
 
 
+def test_a_setting_may_have_several_lines() -> None:
+    given = ["templates=custom", "custom_templates=a {}.\nthe {}."]
+    columns = read_columns(BASE, Asked(given=given, varied=["expansion=off,auto"]))
+    assert {column.options.custom_templates for column in columns} == {"a {}.\nthe {}."}
+
+
+def test_an_input_that_stands_twice() -> None:
+    expected = "--vary: 'mode' stands twice; expected every input once, as mode=A,B."
+    assert refusal(varied=["mode=max", "mode=blend"]) == [expected]
+    assert refusal(written=["x: mode=max mode=blend"]) == ["x: 'mode' stands twice; expected every input once."]
+
+
 def test_where_nobody_asks() -> None:
     assert [column.expansion for column in read_columns(BASE, Asked())] == ["off", "auto", "placebo", "shuffled"]
     listed = replace(BASE, expansion="voc21")

@@ -84,6 +84,7 @@ def test_the_file_beside_a_picture() -> None:
             "'truth_classes.json' beside it.",
         ),
         ([[0]], "1: dog\n1: cat", "class_names: number 1 stands twice; expected every number once."),
+        ([[0]], "70000: dog", "class_names: number 70000; expected 0 to 65535."),
         (
             [[0]],
             "1: dog\n2: dog",

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from llmseg.errors import InputError
+from llmseg.writer import BackgroundWriter
 
 
 def change(host: Any, **values: Any) -> None:
@@ -246,3 +248,24 @@ def test_paths_are_guarded_in_comfyui_too(host: Any, comfyui: SimpleNamespace, t
         host.input_path(str(tmp_path / "x.png"))  # trust is the headless runner's
     change(host, fetched_files={"s3://bucket/a.png": tmp_path / "x.png"})
     assert host.input_path("s3://bucket/a.png") != tmp_path / "x.png"
+
+
+def test_only_files_of_a_run_are_left_to_the_writer(host: Any, tmp_path: Path) -> None:
+    output, temp = tmp_path / "run", tmp_path / "shown"
+    for folder in (output, temp):
+        folder.mkdir()
+    with BackgroundWriter() as writer:
+        change(host, output_folder=output, temp_folder=temp, writer=writer)
+        may_end = threading.Event()
+
+        def make() -> bytes:
+            assert may_end.wait(30)
+            return b"of a run"
+
+        host.write_file(output / "a.png", make)
+        host.write_file(temp / "b.png", lambda: b"a preview")
+        assert (output / "a.png").read_bytes() == b""
+        assert (temp / "b.png").read_bytes() == b"a preview", "which everybody sees"
+        may_end.set()
+        host.input_path("a.png [output]")
+        assert (output / "a.png").read_bytes() == b"of a run", "whoever reads it waits"

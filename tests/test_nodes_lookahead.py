@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,15 +82,26 @@ def test_a_broken_file_is_told_at_its_own_turn(paths: list[Path], ahead: Any) ->
 def test_a_file_that_appears_before_its_turn_is_read(paths: list[Path], tmp_path: Path, ahead: Any) -> None:
     late = tmp_path / "late.png"
     ahead.expect(paths[0], [late, paths[1]])
+    ahead.read(paths[0])
     late.write_bytes(paths[1].read_bytes())
     ahead.expect(late, [paths[1]])
     assert torch.equal(ahead.read(late)[0], READING.read_image(paths[1])[0])
 
 
+def test_a_file_that_changes_before_its_turn_is_read_again(paths: list[Path], ahead: Any) -> None:
+    ahead.expect(paths[0], paths[1:2])
+    ahead.read(paths[0])
+    assert ahead._ready(paths[1]) is not None
+    paths[1].write_bytes(paths[2].read_bytes())
+    os.utime(paths[1], ns=(1, 1))
+    ahead.expect(paths[1], [])
+    assert torch.equal(ahead.read(paths[1])[0], READING.read_image(paths[2])[0])
+
+
 def test_memory_bounds_what_is_decoded_ahead(
     paths: list[Path], decode: Counted, ahead: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LOOKAHEAD, "MOST_AHEAD_BYTES", 2 * 64 * 96 * 4 * 4)
+    monkeypatch.setattr(LOOKAHEAD, "MOST_AHEAD_BYTES", 2 * 64 * 96 * 3 * 4)
     ahead.expect(paths[3], [paths[0], paths[1], paths[2]])
     ahead._pool.shutdown()
     assert decode.paths == ["0.png", "1.png"]
@@ -144,9 +156,48 @@ def test_another_way_or_another_image_is_encoded_anew(paths: list[Path], ahead: 
     ahead.encode(image, ("auto", encoder), "cpu", build)
     ahead.expect(paths[1], paths[2:3])
     second = ahead.read(paths[1])[0]
-    ahead.encode(second, ("sclip", encoder), "cpu", build)  # the ready ones are of another way
+    ahead.encode(second, ("sclip", encoder), "cpu", build)  # what is ready is of another way: no more is risked
     ahead.encode(second.clone(), ("sclip", encoder), "cpu", build)  # a node has changed it, for all that is known
-    assert sizes == [3, 2, 1]
+    assert sizes == [3, 1, 1]
+
+
+def test_two_nodes_that_encode_in_two_ways_share_nothing_and_lose_nothing(
+    paths: list[Path], ahead: Any, encoder: Encoder
+) -> None:
+    sizes: list[int] = []
+
+    def build(images: Tensor) -> PatchFeatures:
+        sizes.append(len(images))
+        return build_patch_features(encoder, images, window=64, stride=64, scales="one")
+
+    for number in range(3):
+        ahead.expect(paths[number], paths[number + 1 : 3])
+        image = ahead.read(paths[number])[0]
+        for way in ("a", "b"):
+            ahead.encode(image, (way,), "cpu", build)
+    assert sizes == [3, 3]
+
+
+def test_a_group_too_large_for_the_memory_is_encoded_one_by_one(
+    paths: list[Path], ahead: Any, encoder: Encoder
+) -> None:
+    def build(images: Tensor) -> PatchFeatures:
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return build_patch_features(encoder, images, window=64, stride=64, scales="one")
+
+    for number in range(2):
+        ahead.expect(paths[number], paths[number + 1 : 3])
+        features = ahead.encode(ahead.read(paths[number])[0], ("a",), "cpu", build)
+        assert len(features.levels[0].windows) == 1
+
+
+def test_a_loader_that_does_not_ask_costs_one_decoding_at_most(paths: list[Path], decode: Counted, ahead: Any) -> None:
+    ahead.expect(paths[0], paths[1:2])
+    ahead.expect(paths[1], paths[2:3])  # nobody has read the first one here
+    ahead.expect(paths[2], paths[3:4])
+    ahead._pool.shutdown()
+    assert decode.paths in ([], ["1.png"])
 
 
 def test_on_a_cpu_each_image_is_encoded_alone(paths: list[Path], decode: Counted, encoder: Encoder) -> None:

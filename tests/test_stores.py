@@ -123,7 +123,6 @@ def test_failures_are_one_line_without_secrets(error: Exception, reason: str, tm
 
 
 def test_web_addresses_are_never_listed() -> None:
-    pytest.importorskip("aiohttp")
     store = Store(Url("https://user:pw@host/a/b%20c.png?token=1"), "--images")
     (found,) = store.list(lambda key: False)
     assert (found.seen, found.shown) == ("b c.png", "https://host/a/b%20c.png")

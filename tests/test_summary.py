@@ -30,6 +30,7 @@ COLUMNS = [
     Column("shuffled", "shuffled", options=QUICK),
     Column("blend", options=BLEND),
     Column("blend, names alone", "off", options=BLEND),
+    Column("background", "off", options=SegmentOptions(scales="one", refiner="none", background="surroundings")),
 ]
 Run = tuple[Experiment, list[Prepared], Results]
 

@@ -66,5 +66,8 @@ def test_what_fails_is_told_and_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
-    with BackgroundWriter() as writer, pytest.raises(FileNotFoundError):
-        writer.write(tmp_path / "missing" / "a", lambda: b"")
+    path = tmp_path / "missing" / "a"
+    with BackgroundWriter() as writer, pytest.raises(InputError) as caught:
+        writer.write(path, lambda: b"")
+    problem = f"cannot write {str(path)!r}: No such file or directory; expected a writable folder."
+    assert str(caught.value) == f"output: {problem}"

@@ -74,7 +74,7 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
         help="one column, written out; repeatable",
     )
     presets = "; ".join(f"{name}: {text}" for name, text in PRESET.names.items())
-    add("--preset", action="append", default=[], metavar="NAME", help=f"{presets} (default: expansion)")
+    add("--preset", action="append", default=[], metavar="NAME", help=f"{presets} (default: {PRESET.default})")
     add("--baseline", default="", metavar="NAME", help="the column that others are judged against (default: the first)")
 
 

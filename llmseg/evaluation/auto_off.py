@@ -17,6 +17,7 @@ from ..types import Expansion
 from .columns import Column
 from .experiments import Experiment
 from .preparing import Prepared
+from .stored_counts import told_as_unstored
 from .verdicts import hurt_classes, judge_column
 
 if TYPE_CHECKING:
@@ -62,16 +63,16 @@ def switch_off(expansion: Expansion, names: Sequence[str]) -> Expansion:
 
 
 def make_auto_off(
-    experiment: Experiment, baseline: Prepared, prepared: Prepared, calibration: Sequence[Sample], path: Path
+    experiment: Experiment, prepared: Prepared, calibration: Sequence[Sample], path: Path
 ) -> tuple[Prepared, list[str]]:
     """A column without the lists that do harm on the calibration images, written as a lock file too.
 
-    A class loses its list where its IoU falls by more than a point against the baseline, and even the upper end of
-    the interval lies below zero.
+    A class loses its list where its IoU falls by more than a point against class names alone under the same settings,
+    and even the upper end of the interval lies below zero.
 
     Args:
-        experiment: data set and model; both columns are counted on the calibration images already.
-        baseline, prepared: class names alone, and the column in question.
+        experiment: data set and model.
+        prepared: the column in question.
         calibration: images that no result is reported on.
         path: of the lock file.
 
@@ -81,9 +82,13 @@ def make_auto_off(
     Raises:
         InputError: no image can be counted, or the file cannot be written.
     """
-    results = experiment.collect([baseline, prepared], calibration)
+    alone = replace(prepared.column, name=f"{prepared.column.name} (names alone)", expansion="off", count=None)
+    pair = [*experiment.prepare([alone]), prepared]
+    experiment.run(pair, calibration)
+    results = experiment.collect(pair, calibration)
     hurt = hurt_classes(judge_column(results, 1), HARM)
-    save_expansion(switch_off(prepared.expansion, hurt), path)
+    with told_as_unstored():
+        save_expansion(switch_off(prepared.expansion, hurt), path)
     column: Column = replace(prepared.column, name=prepared.column.name + SUFFIX, expansion=str(path), count=None)
     # Read back from the file, so that what is reported is what anybody gets who uses it.
     return experiment.prepare([column])[0], hurt

@@ -25,7 +25,7 @@ from ..files import read_image
 from ..label_files import read_class_names, read_numbers
 from ..library import library_classes
 from ..names import check_classes, parse_names
-from ..store import content_hash, file_hash
+from ..store import content_hash, file_hash, is_file
 from ..types import ClassList, ClassName
 from .folders import Pair, list_pairs, pair_folders
 from .layouts import PUBLIC
@@ -154,7 +154,7 @@ def _open_folder(source: Source) -> Opened:
         raise InputError("none; expected a folder of images.", place="root")
     images, labels = (root, source.labels) if source.labels else (root / "images", root / "labels")
     beside = [root / name for name in ("classes.txt", "classes.json")]
-    file = source.classes or next((path for path in beside if path.is_file()), None)
+    file = source.classes or next((path for path in beside if is_file(path)), None)
     if file is None:
         problem = f"nothing says what the numbers mean; expected {beside[0].name} or {beside[1].name} in {str(root)!r}"
         raise InputError(f"{problem}, or another file.", place="classes")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,9 @@ class Experiment:
                 raise
             except (LLMSegError, OSError) as caught:
                 error = self.failures[sample.name] = str(caught)
+            except (RuntimeError, MemoryError) as caught:  # as torch and numpy run out of memory
+                reason = (str(caught) or type(caught).__name__).splitlines()[0]
+                error = self.failures[sample.name] = f"{sample.name}: {reason}"
             if computed:
                 spent, worked = spent + time.perf_counter() - start, worked + 1
             pace = spent / worked if worked else None
@@ -157,8 +160,9 @@ class Experiment:
         return image, truth
 
     def label(self, prepared: Prepared, sample: Sample) -> LabelMap:
-        """What a column finds in one image. [1,H,W]"""
-        return self._label(prepared, image_to_tensor(sample.read_image()), {})
+        """What a column finds in one image, of the classes of the data set. [1,H,W]"""
+        found = self._label(prepared, image_to_tensor(sample.read_image()), {})
+        return replace(found, labels=known_labels(found.labels, len(self.material.dataset.classes.classes)))
 
     def _label(self, prepared: Prepared, image: Tensor, encoded: dict[str, PatchFeatures]) -> LabelMap:
         """The labels of one image [1,3,H,W]; `encoded` holds its features by the way in which they were made."""

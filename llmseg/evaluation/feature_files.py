@@ -174,5 +174,5 @@ def _surroundings() -> list[str]:
     import torch
 
     root = Path(__file__).parent.parent
-    sources = sorted(path for path in root.rglob("*.py") if "evaluation" not in path.parts)
+    sources = sorted(path for path in root.rglob("*.py") if "evaluation" not in path.relative_to(root).parts)
     return [__version__, torch.__version__, content_hash(*(path.read_bytes() for path in sources))]

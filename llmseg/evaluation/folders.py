@@ -12,7 +12,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from ..errors import InputError
-from ..store import read_text
+from ..store import is_file, is_folder, read_text
 from .number_tables import NumberTable
 
 __all__ = ["Layout", "Pair", "Truths", "list_pairs", "pair_folders"]
@@ -74,12 +74,12 @@ def list_pairs(layout: Layout, root: Path, split: str = "") -> list[Pair]:
     """
     part = layout.splits.get(split, split) if split else next(iter(layout.splits.values()))
     _check_name(part, "split")
-    if not root.is_dir():
+    if not is_folder(root):
         raise InputError(f"no folder {str(root)!r}; expected the one that holds the data set.", place="root")
     marks = [layout.listed] if layout.listed else list(layout.images)
     home = root / _find_home(layout, root, [mark.format(split=part) for mark in marks])
     folders = [home / folder.format(split=part) for folder in layout.images]
-    images = next((folder for folder in folders if folder.is_dir()), folders[0])
+    images = next((folder for folder in folders if is_folder(folder)), folders[0])
     listed = home / layout.listed.format(split=part)
     names = _read_list(listed) if layout.listed else _list_names(images, layout.image_ending)
     return _pair(layout, home, images, names, part)
@@ -88,7 +88,7 @@ def list_pairs(layout: Layout, root: Path, split: str = "") -> list[Pair]:
 def _find_home(layout: Layout, root: Path, marks: Sequence[str]) -> str:
     """The first place below the root where a file or folder is that only a data set's own folder holds."""
     looked = [(home, str(PurePosixPath(home, mark))) for home in layout.homes for mark in marks]
-    home = next((home for home, path in looked if (root / path).exists()), None)
+    home = next((home for home, path in looked if is_file(root / path) or is_folder(root / path)), None)
     if home is None:
         paths = ", ".join(path for _, path in looked)
         raise InputError(f"{str(root)!r} holds none of {paths}; expected the data set's folder.", place="root")
@@ -116,7 +116,7 @@ def _check_name(name: str, place: str) -> None:
 
 
 def _list_names(folder: Path, ending: str) -> list[str]:
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob(f"*{ending}") if path.is_file())
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob(f"*{ending}") if is_file(path))
     names = sorted(name.removesuffix(ending) for name in found)
     if not names:
         raise InputError(f"no *{ending} in {str(folder)!r}; expected the images of a data set.", place="root")
@@ -129,10 +129,10 @@ def _pair(layout: Layout, home: Path, images: Path, names: Sequence[str], part: 
     for name in names:
         image = images / f"{name}{layout.image_ending}"
         files = ((folder / f"{name}{kind.ending}", kind.table) for folder, kind in kinds)
-        truth, table = next((each for each in files if each[0].is_file()), (None, None))
+        truth, table = next((each for each in files if is_file(each[0])), (None, None))
         if truth is None or table is None:
             no_truth.append(name)
-        elif not image.is_file():
+        elif not is_file(image):
             no_image.append(name)
         else:
             pairs.append(Pair(name, image, truth, table))
@@ -163,7 +163,7 @@ def pair_folders(images: Path, labels: Path, table: NumberTable) -> list[Pair]:
         InputError: no such folder, two images of one name, or no image with labels.
     """
     for folder, place in ((images, "root"), (labels, "labels")):
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputError(f"no folder {str(folder)!r}; expected one.", place=place)
     found: dict[str, Path] = {}
     for path in _list_images(images, labels):
@@ -186,7 +186,7 @@ def pair_folders(images: Path, labels: Path, table: NumberTable) -> list[Pair]:
 
 
 def _list_images(images: Path, labels: Path) -> list[Path]:
-    paths = [path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    paths = [path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and is_file(path)]
     if labels == images or images in labels.parents:  # then label pictures are among the images
         inside = labels != images
         paths = [path for path in paths if not (labels in path.parents if inside else _is_label(path))]
@@ -198,9 +198,9 @@ def _is_label(path: Path) -> bool:
     if path.name.endswith(LABEL_ENDINGS[1]):
         return True
     others = (path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES if suffix != path.suffix)
-    return path.suffix == ".png" and any(other.is_file() for other in others)
+    return path.suffix == ".png" and any(is_file(other) for other in others)
 
 
 def _find_labels(labels: Path, name: str) -> Path | None:
     files = (labels / f"{name}{ending}" for ending in reversed(LABEL_ENDINGS))
-    return next((path for path in files if path.is_file()), None)
+    return next((path for path in files if is_file(path)), None)

@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError, LLMSegError, UnknownNameError, lookup
+from ..options import PRESET
 from .columns import Column
 from .inputs import INPUTS, change_column, read_input
-from .presets import DEFAULT, PRESETS, compare_expansions
+from .presets import PRESETS, compare_expansions
 
 __all__ = ["MOST_COLUMNS", "Asked", "read_columns"]
 
@@ -52,7 +53,7 @@ def read_columns(base: Column, asked: Asked, usual: Sequence[str] = ()) -> tuple
     Args:
         base: what a column is where nothing else is said.
         asked: what was typed.
-        usual: expansions that are compared where nobody asks for a column; none for those of preset `DEFAULT`.
+        usual: expansions that are compared where nobody asks for a column; none for those of the usual preset.
 
     Raises:
         InputError: every problem, one a line.
@@ -68,25 +69,26 @@ def read_columns(base: Column, asked: Asked, usual: Sequence[str] = ()) -> tuple
                 problems.extend(str(error).splitlines())
         return found
 
-    base = (attempt(_give, ["\n".join(asked.given)]) or [base])[0]
+    try:
+        base = change_column(base, base.name, _read_pairs(asked.given, "--set"))
+    except LLMSegError as error:
+        problems.extend(str(error).splitlines())
     columns = attempt(_preset, asked.presets)
     axes = [axis for text in asked.varied if (axis := _read_axis(text, problems))]
+    axis_names = [name for name, _ in axes]
+    twice = sorted({name for name in axis_names if axis_names.count(name) > 1})
+    problems += [f"--vary: {name!r} stands twice; expected every input once, as {name}=A,B." for name in twice]
     if axes and (size := math.prod(len(values) for _, values in axes)) > MOST_COLUMNS:
         problems.append(f"--vary: {size} columns; expected at most {MOST_COLUMNS}.")
     elif axes:
         columns += _multiply(base, axes)
     columns += attempt(_read_column, asked.written)
     if not columns and not problems:
-        columns = compare_expansions(base, usual) if usual else PRESETS[DEFAULT](base)
+        columns = compare_expansions(base, usual) if usual else PRESETS[PRESET.default](base)
     problems += _clashes(columns, asked.has_backbone)
     if problems:
         raise InputError("\n".join(dict.fromkeys(problems)))
     return tuple(columns)
-
-
-def _give(base: Column, text: str) -> list[Column]:
-    """The base with settings of `--set`, one a line."""
-    return [change_column(base, base.name, _read_pairs(text.splitlines(), "--set"))]
 
 
 def _clashes(columns: Sequence[Column], has_backbone: bool) -> list[str]:
@@ -164,6 +166,8 @@ def _read_pairs(parts: Sequence[str], place: str) -> dict[str, str]:
             if not equals:
                 raise InputError(f"{part!r}; expected INPUT=VALUE.")
             read_input(key, value)
+            if key in given:
+                raise InputError(f"{key!r} stands twice; expected every input once.")
             given[key] = value
         except InputError as error:
             problems.append(f"{place}: {error}")

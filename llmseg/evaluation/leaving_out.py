@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import UnknownNameError
+from ..graph import printable
 from ..types import Expansion
 from .experiments import Experiment
 from .measures import Interval, compare_classes, count_pixels
@@ -69,12 +70,7 @@ def find_culprits(
         UnknownNameError: no such class.
         InputError: no image can be counted.
     """
-    known = {entry.class_name.name.casefold(): entry for entry in prepared.expansion.classes}
-    asked = []
-    for name in dict.fromkeys(each.casefold() for each in names):
-        if name not in known:
-            raise UnknownNameError(name, [entry.class_name.name for entry in known.values()], place="leave-one-out")
-        asked += [(known[name].class_name.name, phrase) for phrase in known[name].kept]
+    asked = _list_phrases(prepared.expansion, names)
     fewer = [
         experiment.prepare_one(
             replace(prepared.column, name=f"{prepared.column.name} without {phrase}"),
@@ -96,6 +92,17 @@ def find_culprits(
     return sorted(found, key=lambda each: (order[each.name], -each.gain.value))
 
 
+def _list_phrases(expansion: Expansion, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Every phrase of some classes, each with its class."""
+    known = {entry.class_name.name.casefold(): entry for entry in expansion.classes}
+    asked: list[tuple[str, str]] = []
+    for name in dict.fromkeys(each.casefold() for each in names):
+        if name not in known:
+            raise UnknownNameError(name, [entry.class_name.name for entry in known.values()], place="leave-one-out")
+        asked += [(known[name].class_name.name, phrase) for phrase in known[name].kept]
+    return asked
+
+
 def format_culprits(found: Sequence[LeftOut]) -> str:
     """A Markdown table: each phrase, and what its class gains without it in points of IoU."""
     lines = ["| class | without | gain in IoU | 95 % interval | pixels it won | |", "|---|---|---:|---|---:|---|"]
@@ -103,5 +110,5 @@ def format_culprits(found: Sequence[LeftOut]) -> str:
         value, low, high = (f"{100 * number:+.1f}" for number in each.gain)
         blame = "does harm" if each.gain.low > 0 else "helps" if each.gain.high < 0 else ""
         cells = (each.name, each.phrase, value, f"{low} to {high}", f"{each.pixels:,}", blame)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(printable(cell).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)

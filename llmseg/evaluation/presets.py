@@ -12,9 +12,8 @@ from ..options import AUTO, CUSTOM, MODE, TEMPLATES
 from .columns import Column
 from .inputs import change_column
 
-__all__ = ["DEFAULT", "PRESETS", "compare_expansions"]
+__all__ = ["PRESETS", "compare_expansions"]
 
-DEFAULT = "expansion"  # preset
 PAPER_COUNTS = (0, 1, 2, 3, 5, 7, 10, 15, 20)
 
 

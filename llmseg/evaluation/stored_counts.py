@@ -17,6 +17,7 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -27,7 +28,7 @@ from .counting import BUCKETS, ImageCounts
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CannotStore", "CountsFile", "StoredCounts", "StoredImage", "add_winners"]
+__all__ = ["CannotStore", "CountsFile", "StoredCounts", "StoredImage", "add_winners", "told_as_unstored"]
 
 SCHEMA = 1
 LONGEST_LINE = 2**24  # bytes; far above any image's counts
@@ -87,6 +88,15 @@ class StoredCounts(Sequence[ImageCounts]):
 
 class CannotStore(InputError):
     """Counts cannot be written: no fault of an image, so the run must not go on."""
+
+
+@contextmanager
+def told_as_unstored() -> Iterator[None]:
+    """What cannot be written when all is counted is no bad usage."""
+    try:
+        yield
+    except InputError as error:
+        raise CannotStore(error.problem, place=error.place) from error
 
 
 class CountsFile:

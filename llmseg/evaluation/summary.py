@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..graph import printable
 from .counting import measure_counts
 from .measures import Interval
 from .results import Results
@@ -132,4 +133,4 @@ def _percent(number: float) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return printable(text).replace("|", "\\|")

@@ -35,7 +35,7 @@ class Teller:
     def result(self, text: str) -> None:
         """Something that was asked for; programs have had it as events."""
         if not self.as_json:
-            print(text, file=self._out)
+            print("\n".join(map(printable, text.split("\n"))), file=self._out)
 
     def step(self, step: Step) -> None:
         """One image is through."""

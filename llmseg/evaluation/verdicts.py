@@ -25,6 +25,7 @@ __all__ = [
     "find_control",
     "find_plain",
     "find_takers",
+    "has_list",
     "hurt_classes",
     "judge_column",
     "judge_counts",
@@ -139,6 +140,11 @@ def find_plain(results: Results, column: int) -> int | None:
     columns = [each.column for each in results.columns]
     plain = (n for n, each in enumerate(columns) if _names_alone(each) and _settings(each) == _settings(own))
     return next(plain, None)
+
+
+def has_list(column: Column) -> bool:
+    """Whether a column is one of phrases that say something, and not there to judge others by."""
+    return not is_control(column.expansion) and not _names_alone(column)
 
 
 def _names_alone(column: Column) -> bool:

@@ -28,6 +28,7 @@ from ..expansion import expand_from_library, load_expansion
 from ..folding import fold
 from ..library import choose_library, library_index, load_library
 from ..options import CONTROL, LIBRARY
+from ..store import is_file
 from ..types import ClassExpansion, ClassList, ClassName, Expansion, Phrase
 
 __all__ = ["CONTROLS", "Vocabulary", "expand_column", "is_control", "phrases_in_use"]
@@ -107,7 +108,7 @@ def _expand_list(vocabulary: Vocabulary, source: str) -> Expansion:
 
 def _file(source: str) -> Path:
     path = Path(source)
-    if not path.name.endswith(FILE_SUFFIX) and not path.is_file():
+    if not path.name.endswith(FILE_SUFFIX) and not is_file(path):
         raise UnknownNameError(source, [*LIBRARY.names, *CONTROL.names, "a file"], place="expansion")
     return path
 

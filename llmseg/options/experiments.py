@@ -25,6 +25,6 @@ PRESET = Choice(
         paper="superclass only, subclasses only, both; 0 to 20 subclasses; templates; modes; placebo, shuffled lists",
         expansion="class names alone, the list, its placebo, shuffled lists",
     ),
-    default="paper",
+    default="expansion",
     tooltip="Columns that are compared often.",
 )

@@ -32,7 +32,7 @@ TRIES = 3  # of an image that its worker does not survive
 
 @dataclass(frozen=True)
 class Task:
-    """All that a worker needs; it holds no key.
+    """All that a worker needs; it holds no key but what is in a URL.
 
     Args:
         root: the module whose `load_nodes` loads the nodes.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from llmseg.errors import InputError
@@ -24,6 +25,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 MOST_PIXELS = 2**28  # of all frames of one file: 3 GB as floats
+TRUNCATED = Lock()  # a batch reads in two threads, and what Pillow allows counts for all of them
 OPAQUE_SIDE = 64  # ComfyUI's mask for an image without alpha, whatever the size of the image
 
 
@@ -150,9 +152,10 @@ def even_if_truncated(read: Callable[[V], T], source: V) -> T:
     try:
         return read(source)
     except (OSError, ValueError):
-        before = ImageFile.LOAD_TRUNCATED_IMAGES
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
-        try:
-            return read(source)
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = before
+        with TRUNCATED:
+            before = ImageFile.LOAD_TRUNCATED_IMAGES
+            ImageFile.LOAD_TRUNCATED_IMAGES = True
+            try:
+                return read(source)
+            finally:
+                ImageFile.LOAD_TRUNCATED_IMAGES = before

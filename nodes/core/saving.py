@@ -20,6 +20,8 @@ from ..sockets import socket
 from .masks import grey_image
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.PngImagePlugin import PngInfo
     from torch import Tensor
 
@@ -68,7 +70,8 @@ class SaveImage:
         shown = []
         for index, image in enumerate(images):
             name = target.filename(index)
-            host.write_file(target.folder / name, partial(encode_png, image, texts, self.COMPRESS_LEVEL))
+            pixels = image_pixels(image)  # now: a node that comes next may change the image
+            host.write_file(target.folder / name, partial(encode_png, pixels, texts, self.COMPRESS_LEVEL))
             shown.append({"filename": name, "subfolder": target.subfolder, "type": target.kind})
         return {"ui": {"images": shown}, "result": (images,)}
 
@@ -121,18 +124,23 @@ def png_texts(prompt: object, extra: Mapping[str, object] | None) -> PngInfo:
     return texts
 
 
-def encode_png(image: Tensor, texts: PngInfo | None, compress_level: int) -> bytes:
-    """Encode one image; 8 bits by truncation, as ComfyUI does.
+def image_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """One image clipped to 0..1, in 8 bits by truncation, as ComfyUI does. [H,W,C]"""
+    import numpy as np
+
+    return np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8)
+
+
+def encode_png(pixels: NDArray[np.uint8], texts: PngInfo | None, compress_level: int) -> bytes:
+    """Encode one image.
 
     Args:
-        image: RGB or RGBA, clipped to 0..1. [H,W,C]
+        pixels: RGB or RGBA. [H,W,C]
         texts: chunks to add.
         compress_level: of zlib, 0..9.
     """
-    import numpy as np
     from PIL import Image
 
-    pixels = np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=texts, compress_level=compress_level)
     return buffer.getvalue()
