@@ -124,10 +124,12 @@ class Runner:
         self._package = nodes.__name__
         self.classes: dict[str, type] = {**nodes.core.CORE_NODES, **nodes.NODE_CLASS_MAPPINGS}
         self.titles = {**nodes.core.CORE_DISPLAY_NAMES, **nodes.NODE_DISPLAY_NAME_MAPPINGS}
+        stored = importlib.import_module(f"{nodes.__name__}.stored")
+        self._store: Any = stored.StoredResults() if settings.use_cache else None
         self.executor = Executor(
             self.classes,
             cache=ResultCache() if settings.use_cache else None,
-            store=importlib.import_module(f"{nodes.__name__}.stored").StoredResults() if settings.use_cache else None,
+            store=self._store,
             on_event=listener.event,
             keep_going=settings.keep_going,
             repeat_outputs=settings.repeat_outputs,
@@ -172,17 +174,21 @@ class Runner:
 
     @contextmanager
     def batching(self) -> Iterator[BackgroundWriter]:
-        """Decode images before their turn, and let another thread write files, until the batch is over."""
+        """Decode images before their turn, and let another thread write what is kept, until the batch is over."""
         before = self.host.headless()
         ahead = importlib.import_module(f"{self._package}.lookahead").Lookahead
         decode = importlib.import_module(f"{self._package}.core.reading").read_image
         together = None if self.settings.use_cache else 1  # then every image has an encoder of its own
         with BackgroundWriter() as writer, ahead(decode, together) as lookahead:
             self.host.use_headless(replace(before, writer=writer, lookahead=lookahead))
+            if self._store is not None:
+                self._store.later = writer.do
             try:
                 yield writer
             finally:
                 self.host.use_headless(before)
+                if self._store is not None:
+                    self._store.later = None
 
     def expect(self, image: BatchImage, upcoming: Sequence[BatchImage]) -> None:
         """Say, while `batching`, whose turn it is and which images come next."""

@@ -18,9 +18,9 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,15 @@ class StoredResults:
     Args:
         folder: where the files are; None for the user's own.
         most_bytes: of all files together; the ones used longest ago go first.
+
+    Attributes:
+        later: who does work beside the nodes that come next; None where a result is kept before its node is done.
     """
 
     def __init__(self, folder: Path | None = None, most_bytes: int = MOST_BYTES) -> None:
         self.folder = folder or user_folder("data") / "results"
         self.most_bytes = most_bytes
+        self.later: Callable[[Callable[[], None]], object] | None = None
         self._written: int | None = None  # since the folder was looked at; None before that
         self._told: set[str] = set()
 
@@ -102,8 +106,11 @@ class StoredResults:
 
     def put(self, key: str, result: StoredResult) -> None:
         """Keep a result, if it is of a kind and size that can be kept."""
-        if not isinstance(key, _Key):
-            return
+        if isinstance(key, _Key):
+            keep = partial(self._keep, key, result)
+            keep() if self.later is None else self.later(keep)
+
+    def _keep(self, key: _Key, result: StoredResult) -> None:
         path = self._path(key)
         try:
             data = dump_value(_pack(result, key), self._most_each)

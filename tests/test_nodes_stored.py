@@ -174,6 +174,18 @@ def test_a_second_run_finds_the_result(kind: str) -> None:
     assert again.ui == first.ui == ({"1": {"text": [1]}} if kind == "Shown" else {})
 
 
+def test_somebody_may_keep_results_beside_the_run(tmp_path: Path) -> None:
+    waiting: list[Any] = []
+    store = STORED.StoredResults(tmp_path / "results")
+    store.later = waiting.append
+    prompt: dict[str, tuple[str, dict[str, Any]]] = {"1": ("Kept", {"a": 1})}
+    run(prompt, store=store)
+    assert len(waiting) == 1
+    assert not (tmp_path / "results").exists()
+    waiting[0]()
+    assert run(prompt, store=STORED.StoredResults(tmp_path / "results"))[0].cached == ["1"]
+
+
 @pytest.mark.parametrize("kind", ["Node", "Odd", "Failing"])
 def test_what_is_not_storable_runs_again(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
