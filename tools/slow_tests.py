@@ -4,7 +4,7 @@
     python -m tools.slow_tests durations.txt
 
 A function counts with all its cases, with what is set up for them. `tests/conftest.py` marks what stands in the file
-as `slow`, so that `python -m pytest` takes under two minutes on two cores; with LLMSEG_TESTS=all, as in CI, it does not.
+as `slow`, so that `python -m pytest` takes under two minutes on two cores; with LLMSEG_TESTS=all, as in CI, all run.
 
 Not here: tests that are marked `slow` by hand, because they take minutes or need more than a clone has.
 """
