@@ -19,7 +19,7 @@ from pathlib import Path
 
 FILE = Path(__file__).parent.parent / "tests" / "slow.txt"
 LINE = re.compile(r"\s*([\d.]+)s (?:call|setup|teardown) +tests/([\w/]+\.py::\w+)")
-MOST_SECONDS = 0.5
+MOST_SECONDS = 0.15
 
 
 def main() -> None:
