@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .backbone import load_backbone
-from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, use_utf8
+from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, WarningHandler, use_utf8
 from .encoder import Encoder, load_encoder
 from .errors import InputError, LLMSegError, ModelError
 from .evaluation.arguments import PROGRAM, read_arguments
@@ -36,7 +36,7 @@ from .evaluation.requests import HURT, read_request, split_names
 from .evaluation.results import Results
 from .evaluation.stored_counts import CannotStore, told_as_unstored
 from .evaluation.summary import format_summary
-from .evaluation.telling import LogHandler, Teller
+from .evaluation.telling import Teller
 from .evaluation.verdicts import find_plain, has_list, hurt_classes, judge_column
 from .models.catalogue import find_source
 from .models.downloads import find_weights, list_places, offline_reason
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     use_utf8()
     options = read_arguments(arguments)
     teller = Teller(options.json)
-    handler = LogHandler(teller)
+    handler = WarningHandler(teller.warning)
     logging.getLogger("llmseg").addHandler(handler)
     try:
         return _Session(options, teller, sys.argv[1:] if arguments is None else arguments).run()

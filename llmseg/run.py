@@ -28,7 +28,7 @@ from .addresses import Location
 from .arguments import read_arguments, runner_settings
 from .batch import BatchImage, ImageSlot, find_image_slot, list_images
 from .batch_runs import BatchRun, Outcome, hash_workflow
-from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, use_utf8
+from .commands import DONE, FAILED, INTERRUPTED, INVALID, PARTLY, WarningHandler, use_utf8
 from .errors import InputError, LLMSegError, WorkflowError, located
 from .graph import (
     NodeDefinition,
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     use_utf8()
     options = read_arguments(arguments)
     reporter: Reporter = JsonReporter() if options.json else TextReporter()
-    handler = _LogHandler(reporter)
+    handler = WarningHandler(reporter.warning)
     logging.getLogger("llmseg").addHandler(handler)
     try:
         with ExitStack() as stack:
@@ -77,17 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     finally:
         logging.getLogger("llmseg").removeHandler(handler)
-
-
-class _LogHandler(logging.Handler):
-    """Hands what the library has to say to the reporter."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        super().__init__(logging.WARNING)
-        self.reporter = reporter
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.reporter.warning(record.getMessage())
 
 
 class _Session:

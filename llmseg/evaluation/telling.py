@@ -6,14 +6,13 @@ Not here: the table (`summary`), the report.
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from datetime import timedelta
 
 from ..graph import printable
 from .experiments import Step
 
-__all__ = ["LogHandler", "Teller"]
+__all__ = ["Teller"]
 
 
 class Teller:
@@ -66,15 +65,3 @@ class Teller:
 
     def _say(self, line: str) -> None:
         print(printable(line), file=sys.stderr, flush=True)
-
-
-class LogHandler(logging.Handler):
-    """Hands on what the library has to say."""
-
-    def __init__(self, teller: Teller) -> None:
-        super().__init__(logging.WARNING)
-        self.teller = teller
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """As a warning."""
-        self.teller.warning(record.getMessage())

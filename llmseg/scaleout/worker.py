@@ -18,7 +18,7 @@ from typing import Any
 
 from ..batch import BatchImage, ImageSlot
 from ..batch_runs import BatchRun, Outcome, hash_image
-from ..commands import FAILED
+from ..commands import FAILED, WarningHandler
 from ..errors import LLMSegError
 from ..graph import StoredResult
 from ..manifest import Record
@@ -102,7 +102,7 @@ class Worker:
             sys.path[:] = [path for path in sys.path if path != str(Path(__file__).parent.parent)]
             if task.folder.is_dir():
                 os.chdir(task.folder)
-            logging.getLogger("llmseg").addHandler(_Warnings(self._recorder))
+            logging.getLogger("llmseg").addHandler(WarningHandler(self._recorder.warning))
             nodes = importlib.import_module(task.root).load_nodes()
             # Never undone: the process ends with the batch.
             self._runner = Runner(nodes, task.settings, self._recorder, ExitStack(), task.known)
@@ -151,17 +151,6 @@ class _Attempts:
         """The worker has survived."""
         for path in self.paths:
             path.unlink(missing_ok=True)
-
-
-class _Warnings(logging.Handler):
-    """Hands what the library has to say to the recorder."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__(logging.WARNING)
-        self.recorder = recorder
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.recorder.warning(record.getMessage())
 
 
 def _fetch(held: Sequence[Any]) -> Task:
